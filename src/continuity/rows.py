@@ -1,0 +1,228 @@
+"""What a projected row consists of, and the digest that shows that it is still what was written. Pure.
+
+Shared by the projector, which writes these rows, and by all that read them. An entity's `doc` is its canonical JSON,
+the other columns are derived from it or from its neighbours so that an index can find it; `digest` covers all of
+them. Whoever reads a row for an answer builds it with `checked`, which never returns a row that does not agree.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar, cast
+
+import orjson
+
+from continuity.core import canonical, tree
+from continuity.core.ids import instant
+from continuity.core.records import Event
+from continuity.errors import IntegrityError
+
+
+class Head(NamedTuple):
+    """A workflow's head, and its next step: the rule that chose, the task, and the tuple that won (`core.next_step`).
+
+    `stopped_reason` is set when the chain did not fit: nothing after the head is projected. Times in microseconds.
+    """
+
+    workflow_id: str
+    tenant: str
+    project: str
+    partition: int
+    head_seq: int
+    head_hash: str
+    head_timestamp: int
+    state_checksum: str
+    stopped_reason: str | None
+    next_rule: int
+    next_task_id: str | None
+    next_key: list[int]
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"project {self.project}"
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        return sha256(canonical.dumps(list(self))).digest()
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        return "digest"
+
+
+class GoalRow(NamedTuple):
+    """A goal, and its best task by each rule: changed last among doing, among blocked, and created first of ready."""
+
+    workflow_id: str
+    goal_id: str
+    status: str
+    priority: int
+    doing_seq: int | None
+    blocked_seq: int | None
+    ready_seq: int | None
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"goal {self.goal_id}"
+
+    def leaf(self) -> bytes:
+        """Its leaf in the state's checksum."""
+        return tree.leaf("goals", self.goal_id, self.doc.encode())
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        return _digest(self, self.leaf())
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        return _differs_in(self, self.doc, ("goal_id", "status", "priority"))
+
+
+class TaskRow(NamedTuple):
+    """A task; `unmet_count` of its dependencies are not done, `checkpoint_seq` is its latest checkpoint's event."""
+
+    workflow_id: str
+    task_id: str
+    goal_id: str
+    status: str
+    created_seq: int
+    changed_seq: int
+    unmet_count: int
+    checkpoint_seq: int | None
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"task {self.task_id}"
+
+    def leaf(self) -> bytes:
+        """Its leaf in the state's checksum."""
+        return tree.leaf("tasks", self.task_id, self.doc.encode())
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        return _digest(self, self.leaf())
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        return _differs_in(self, self.doc, ("task_id", "goal_id", "status", "created_seq", "changed_seq"))
+
+
+class CheckpointRow(NamedTuple):
+    """The latest checkpoint of a task."""
+
+    workflow_id: str
+    task_id: str
+    seq: int
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"checkpoint of task {self.task_id}"
+
+    def leaf(self) -> bytes:
+        """Its leaf in the state's checksum."""
+        return tree.leaf("checkpoints", self.task_id, self.doc.encode())
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        return _digest(self, self.leaf())
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        return _differs_in(self, self.doc, ("task_id", "seq"))
+
+
+AnyRow = TypeVar("AnyRow", Head, GoalRow, TaskRow, CheckpointRow)
+
+HEAD_COLUMNS = """workflow_id, tenant, project, partition, head_seq, head_hash,
+    (extract(epoch FROM head_timestamp) * 1000000)::bigint, state_checksum, stopped_reason,
+    next_rule, next_task_id, next_key"""
+"""The select list that `Head` is made of; those of the other rows are their own field names."""
+
+
+def checked(row: AnyRow, digest: bytes) -> AnyRow:
+    """`row`, if it has this digest. Raises IntegrityError, naming workflow, entity and field."""
+    if row.digest() == digest:
+        return row
+    field = row.differs_in()
+    raise IntegrityError(
+        f"The row of {row.name} in workflow {row.workflow_id} is damaged in {field}: it does not have its digest.",
+        workflow_id=row.workflow_id,
+        field=f"{row.name}: {field}",
+    )
+
+
+def missing(workflow_id: str, name: str) -> IntegrityError:
+    """A row that must be there is not."""
+    detail = f"The row of {name} in workflow {workflow_id} is missing."
+    return IntegrityError(detail, workflow_id=workflow_id, field=name)
+
+
+def checksum_of(leaves: Iterable[tuple[str, bytes]], token_counter: int = 0) -> str:
+    """The state's checksum from all its leaves, each as (`collection/key`, digest), in any order."""
+    buckets: list[list[bytes]] = [[] for _ in range(tree.BUCKETS)]
+    for path, leaf in leaves:
+        buckets[tree.bucket(path)[0]].append(leaf)
+    digests = b"".join(sha256(b"".join(sorted(bucket))).digest() for bucket in buckets)
+    return tree.Tree((), digests).checksum(token_counter)
+
+
+def _digest(row: Sequence[Any], leaf: bytes) -> bytes:
+    # The document is in the leaf: serialising it again would cost as much as all the rest.
+    return sha256(leaf + canonical.dumps(row[:-1])).digest()
+
+
+def _differs_in(row: Any, doc: str, names: tuple[str, ...]) -> str:
+    """Which column shows that the row is damaged; the digest itself when the columns agree with the document."""
+    try:
+        document = canonical.loads_canonical(doc)
+    except canonical.InvalidJson:
+        return "doc"
+    return next((name for name in names if document.get(name) != getattr(row, name)), "digest")
+
+
+# The journal.
+
+JOURNAL_COLUMNS = (
+    "event_id", "workflow_id", "event_seq", "event_type", "payload", "timestamp", "schema_version",
+    "producer_version", "checksum", "tenant", "project", "command_id", "command_digest", "operator_id",
+    "operator_kind", "session_id", "goal_id", "task_id", "step_id", "from_status", "to_status", "fencing_token",
+    "delta", "state_checksum", "prev_hash", "event_hash", "epoch", "sequencer_id", "epoch_seq",
+    "source_generation", "source_offset",
+)  # fmt: skip
+"""The columns that hold an event's fields, in the table's order; `log_partition` and `log_offset` follow them."""
+
+_EVENT_FIELDS = tuple(Event.__annotations__)
+_PAYLOAD = _EVENT_FIELDS.index("payload")
+_TIMESTAMP = JOURNAL_COLUMNS.index("timestamp")
+_fields_of = itemgetter(*JOURNAL_COLUMNS)
+
+EVENT_COLUMNS = ", ".join(
+    {"payload": "payload::text", "timestamp": "(extract(epoch FROM timestamp) * 1000000)::bigint"}.get(name, name)
+    for name in _EVENT_FIELDS
+)
+"""The select list that `event_of` takes."""
+
+
+def journal_row(event: Event, partition: int, offset: int) -> list[Any]:
+    """An event as a row of the journal, with its place in the events topic."""
+    row = [*_fields_of(event), partition, offset]
+    row[_TIMESTAMP] = instant(event["timestamp"])
+    return row
+
+
+def event_of(columns: Sequence[Any]) -> Event:
+    """The event of a row that was selected by EVENT_COLUMNS: what `journal_row` was given, byte for byte.
+
+    JSONB keeps another order of keys and other spaces, so the payload is made canonical again. What a damaged row
+    turns into does not have its checksum or hash any more (`core.seal.verify`).
+    """
+    event = dict(zip(_EVENT_FIELDS, columns, strict=True))
+    event["payload"] = canonical.text(orjson.loads(columns[_PAYLOAD]))
+    return cast("Event", event)
