@@ -1,0 +1,56 @@
+"""`python -m continuity.processors`: one sequencer process. SIGTERM drains it; exit code 78 is a configuration fault."""
+
+import logging
+import sys
+from threading import Event
+
+from continuity import topics
+from continuity.config import Settings
+from continuity.errors import ConfigError, Retryable
+from continuity.processors.breaker import Breaker
+from continuity.processors.loop import Loop
+from continuity.processors.metrics import export
+from continuity.processors.store import Store
+from continuity.service import Health, log_to_stderr, serve_health, stop_on_signal
+
+RETRY_SECONDS = 1.0
+EXIT_CONFIGURATION = 78
+"""`EX_CONFIG` of sysexits.h: starting again without a change is of no use."""
+
+
+def main() -> int:
+    """Run until told to stop."""
+    settings = Settings.load()
+    log_to_stderr(settings.log_level)
+    stop = stop_on_signal()
+    health = Health("sequencer")
+    close = serve_health(settings.sequencer_port, health)
+    try:
+        if not _wait_for_topics(settings, health, stop):
+            return 0
+        loop = Loop(settings, Breaker(Store(settings.postgres_dsn)), health)
+        export(loop)
+        loop.run(stop)
+    except ConfigError as error:
+        logging.getLogger("sequencer").error("%s", error)  # noqa: TRY400 - the reason is the message
+        return EXIT_CONFIGURATION
+    finally:
+        close()
+    return 0
+
+
+def _wait_for_topics(settings: Settings, health: Health, stop: Event) -> bool:
+    """Wait until the broker answers and its topics are as they must be; False when told to stop meanwhile."""
+    while not stop.is_set():
+        try:
+            topics.check(settings)
+        except Retryable as error:
+            health.set(ready=False, detail=error.detail)
+            stop.wait(RETRY_SECONDS)
+        else:
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
