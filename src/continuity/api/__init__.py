@@ -1,0 +1,17 @@
+"""The HTTP application: commands go to the log, questions to Postgres. Its door is `create_app`."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from continuity.api.app import create_app
+
+__all__ = ["create_app"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: `continuity.api.reads` is also imported by tools that need no web framework.
+    if name in __all__:
+        from continuity.api import app  # noqa: PLC0415
+
+        return getattr(app, name)
+    raise AttributeError(name)

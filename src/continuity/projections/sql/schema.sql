@@ -1,0 +1,185 @@
+-- Everything here is derived from the log and can be dropped: `continuity rebuild` makes it anew.
+-- It is run with search_path set to the schema that it fills: the live one, or a shadow one during a rebuild.
+-- A change to any table needs a new SCHEMA_VERSION in continuity/postgres.py.
+
+CREATE TABLE schema_version (
+    version    INTEGER     NOT NULL PRIMARY KEY,
+    -- Drawn anew by each installation: how a projector notices that a rebuild took the schema's place.
+    generation UUID        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+-- How far each partition of the events topic is projected, and what its reader has to remember (core.acceptance).
+-- Every transaction that writes starts by comparing and setting a row of this table.
+CREATE TABLE projection_offsets (
+    partition         INTEGER NOT NULL PRIMARY KEY,
+    next_offset       BIGINT  NOT NULL,
+    events_topic_id   TEXT    NOT NULL,
+    epoch             BIGINT  NOT NULL,
+    sequencer_id      UUID    NOT NULL,
+    epoch_seq         BIGINT  NOT NULL,
+    closed            BOOLEAN NOT NULL,
+    rules_version     INTEGER NOT NULL,
+    commands_topic_id TEXT    NOT NULL,
+    source_generation BIGINT  NOT NULL,
+    source_offset     BIGINT  NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE rejection_offsets (
+    partition   INTEGER NOT NULL PRIMARY KEY,
+    next_offset BIGINT  NOT NULL,
+    topic_id    TEXT    NOT NULL
+) WITH (fillfactor = 50);
+
+-- The journal. The first nine columns, their order, types, keys and indexes are the published contract.
+CREATE TABLE events (
+    event_id          UUID         NOT NULL UNIQUE,
+    workflow_id       UUID         NOT NULL,
+    event_seq         BIGINT       NOT NULL,
+    event_type        VARCHAR(50)  NOT NULL,
+    payload           JSONB        NOT NULL,
+    timestamp         TIMESTAMPTZ  NOT NULL,
+    schema_version    VARCHAR(10)  NOT NULL,
+    producer_version  VARCHAR(20)  NOT NULL,
+    checksum          VARCHAR(64)  NOT NULL,
+    -- Further fields of the record: all that the hash chain covers, then the log's own.
+    tenant            TEXT         NOT NULL,
+    project           TEXT         NOT NULL,
+    command_id        UUID         NOT NULL,
+    command_digest    TEXT         NOT NULL,
+    operator_id       TEXT         NOT NULL,
+    operator_kind     TEXT         NOT NULL,
+    session_id        TEXT,
+    goal_id           UUID,
+    task_id           UUID,
+    step_id           VARCHAR(100),
+    from_status       TEXT,
+    to_status         TEXT,
+    fencing_token     BIGINT,
+    delta             TEXT         NOT NULL,  -- canonical JSON, kept as the bytes that were hashed
+    state_checksum    TEXT         NOT NULL,
+    prev_hash         TEXT         NOT NULL,
+    event_hash        TEXT         NOT NULL,
+    epoch             BIGINT       NOT NULL,
+    sequencer_id      UUID         NOT NULL,
+    epoch_seq         BIGINT       NOT NULL,
+    source_generation BIGINT       NOT NULL,
+    source_offset     BIGINT       NOT NULL,
+    log_partition     INTEGER      NOT NULL,
+    log_offset        BIGINT       NOT NULL,
+    PRIMARY KEY (workflow_id, event_seq)
+);
+CREATE INDEX idx_events_workflow_seq ON events (workflow_id, event_seq);
+CREATE INDEX idx_events_type ON events (event_type);
+CREATE INDEX idx_events_command ON events (command_id);
+
+-- The head of each workflow's chain, and its next step: which task a reader has to look up, so that the answer is three
+-- look-ups by key, whatever the project's size. next_key is the rank's tuple (core.next_step).
+CREATE TABLE workflows (
+    workflow_id    UUID        NOT NULL PRIMARY KEY,
+    tenant         TEXT        NOT NULL COLLATE "C",
+    project        TEXT        NOT NULL COLLATE "C",
+    partition      INTEGER     NOT NULL,
+    head_seq       BIGINT      NOT NULL,
+    head_hash      TEXT        NOT NULL,
+    head_timestamp TIMESTAMPTZ NOT NULL,
+    state_checksum TEXT        NOT NULL,
+    stopped_reason TEXT,
+    next_rule      SMALLINT    NOT NULL,
+    next_task_id   UUID,
+    next_key       BIGINT[]    NOT NULL,
+    digest         BYTEA       NOT NULL,
+    UNIQUE (tenant, project)
+) WITH (fillfactor = 60);  -- room on the page: most updates touch no index
+
+-- A row's `doc` is the entity's canonical JSON, `digest` covers it and all other columns (continuity.rows).
+-- *_seq of a goal name its best task by each rule of the next step: last changed doing, last changed blocked,
+-- oldest ready. So a goal that is paused or reprioritised changes one row, however many tasks it has.
+CREATE TABLE goals (
+    workflow_id UUID    NOT NULL,
+    goal_id     UUID    NOT NULL,
+    status      TEXT    NOT NULL,
+    priority    INTEGER NOT NULL,
+    doing_seq   BIGINT,
+    blocked_seq BIGINT,
+    ready_seq   BIGINT,
+    doc         TEXT    NOT NULL,
+    digest      BYTEA   NOT NULL,
+    PRIMARY KEY (workflow_id, goal_id)
+) WITH (fillfactor = 80);
+CREATE INDEX idx_goals_doing ON goals (workflow_id, doing_seq DESC)
+    WHERE status = 'active' AND doing_seq IS NOT NULL;
+CREATE INDEX idx_goals_blocked ON goals (workflow_id, blocked_seq DESC)
+    WHERE status = 'active' AND blocked_seq IS NOT NULL;
+CREATE INDEX idx_goals_ready ON goals (workflow_id, priority DESC, ready_seq)
+    WHERE status = 'active' AND ready_seq IS NOT NULL;
+
+-- unmet_count: dependencies that are not done. checkpoint_seq: the task's checkpoint, so that a missing one shows.
+CREATE TABLE tasks (
+    workflow_id    UUID    NOT NULL,
+    task_id        UUID    NOT NULL,
+    goal_id        UUID    NOT NULL,
+    status         TEXT    NOT NULL,
+    created_seq    BIGINT  NOT NULL,
+    changed_seq    BIGINT  NOT NULL,
+    unmet_count    INTEGER NOT NULL,
+    checkpoint_seq BIGINT,
+    doc            TEXT    NOT NULL,
+    digest         BYTEA   NOT NULL,
+    PRIMARY KEY (workflow_id, task_id)
+) WITH (fillfactor = 80);
+CREATE INDEX idx_tasks_doing ON tasks (workflow_id, goal_id, changed_seq DESC) WHERE status = 'doing';
+CREATE INDEX idx_tasks_blocked ON tasks (workflow_id, goal_id, changed_seq DESC) WHERE status = 'blocked';
+CREATE INDEX idx_tasks_ready ON tasks (workflow_id, goal_id, created_seq) WHERE status = 'todo' AND unmet_count = 0;
+
+-- The dependencies of tasks, by what is depended on: whose unmet_count changes when a task is done or reopened.
+CREATE TABLE task_dependencies (
+    workflow_id UUID NOT NULL,
+    depends_on  UUID NOT NULL,
+    task_id     UUID NOT NULL,
+    PRIMARY KEY (workflow_id, depends_on, task_id)
+);
+
+CREATE TABLE checkpoints (
+    workflow_id UUID   NOT NULL,
+    task_id     UUID   NOT NULL,
+    seq         BIGINT NOT NULL,
+    doc         TEXT   NOT NULL,
+    digest      BYTEA  NOT NULL,
+    PRIMARY KEY (workflow_id, task_id)
+) WITH (fillfactor = 80);
+
+CREATE TABLE operators (
+    tenant         TEXT        NOT NULL COLLATE "C",
+    operator_id    TEXT        NOT NULL,
+    operator_kind  TEXT        NOT NULL,
+    first_event_at TIMESTAMPTZ NOT NULL,
+    last_event_at  TIMESTAMPTZ NOT NULL,
+    events         BIGINT      NOT NULL,
+    PRIMARY KEY (tenant, operator_id, operator_kind)
+) WITH (fillfactor = 50);
+
+-- What was refused, for seven days. Published at least once: the key makes a repeat harmless.
+-- A poison record has neither a command_id nor a tenant that could be trusted, so all but the key may be missing.
+CREATE TABLE rejections (
+    partition         INTEGER     NOT NULL,
+    source_generation BIGINT      NOT NULL,
+    source_offset     BIGINT      NOT NULL,
+    epoch             BIGINT      NOT NULL,
+    command_id        TEXT,
+    command_type      TEXT,
+    tenant            TEXT,
+    project           TEXT,
+    workflow_id       TEXT,
+    operator_id       TEXT,
+    operator_kind     TEXT,
+    session_id        TEXT,
+    code              TEXT        NOT NULL,
+    detail            TEXT        NOT NULL,
+    fix               TEXT        NOT NULL,
+    timestamp         TIMESTAMPTZ NOT NULL,
+    raw               BYTEA,
+    PRIMARY KEY (partition, source_generation, source_offset)
+);
+CREATE INDEX idx_rejections_command ON rejections (command_id, tenant);
+CREATE INDEX idx_rejections_timestamp ON rejections (timestamp);
