@@ -1,0 +1,5 @@
+"""`python -m continuity.cli`: the same as the command `continuity`."""
+
+from continuity.cli import main
+
+main()
