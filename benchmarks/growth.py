@@ -1,0 +1,89 @@
+"""What an event costs in a project of ten tasks and in one of ten thousand."""
+
+import time
+from statistics import median
+
+from rich.console import Console
+
+from benchmarks.rows import Latencies, Row, middle
+from benchmarks.workload import Project, accepted, checkpoint, closed_loop, request
+from continuity import codec
+from continuity.core import Accepted, State, decide
+from continuity.core.ids import workflow_id
+from continuity.producers import AsyncCommandClient, Request
+from continuity.producers.request import command_of
+
+NOW = 1_700_000_000_000_000
+
+
+def measure_decision(*, rounds: int, commands: int) -> list[Row]:
+    """The path of the sequencer in one process: decode, decide, evolve, encode. Rounds of both sizes in turn."""
+    states = {size: _state(size) for size in (10, 10_000)}
+    costs: dict[int, list[float]] = {size: [] for size in states}
+    for _ in range(rounds):
+        for size, (state, project) in states.items():
+            after = state
+            values = [
+                codec.encode_command(command_of(checkpoint(project, number)), codec.ReplyTo(0, "bench-1"))
+                for number in range(commands)
+            ]
+            began = time.perf_counter()
+            for value in values:
+                after = _apply(after, codec.decode_command(value)[0])
+            costs[size].append((time.perf_counter() - began) / commands * 1e6)
+    few, lots = (median(found) for found in costs.values())
+    return [
+        Row("decide path, 10 tasks", few, "µs"),
+        Row("decide path, 10,000 tasks", lots, "µs"),
+        Row("decide path, 10,000 to 10 tasks", lots / few, "ratio", "<=", 1.5),
+    ]
+
+
+async def measure_end_to_end(
+    client: AsyncCommandClient, small: Project, large: Project, *, rounds: int, seconds: float, console: Console
+) -> list[Row]:
+    """Committed commands of one project, c=64: ten tasks and ten thousand in turn."""
+    seen: dict[str, list[Latencies]] = {small.name: [], large.name: []}
+    for turn in range(rounds):
+        for project in (small, large):
+
+            async def call(_: int, number: int, project: Project = project) -> None:
+                await accepted(client, checkpoint(project, number))
+
+            seen[project.name].append(await closed_loop(64, seconds, call))
+        figures = ", ".join(f"{found[-1].per_second:,.0f}/s" for found in seen.values())
+        console.print(f"  one project of 10 and of 10,000 tasks, c=64, round {turn + 1}: {figures}")
+    few, lots = (middle(found) for found in seen.values())
+    return [
+        Row("one project of 10 tasks, c=64", few.per_second, "1/s"),
+        Row("one project of 10,000 tasks, c=64", lots.per_second, "1/s"),
+        Row("cost of an event, 10,000 to 10 tasks", few.per_second / lots.per_second, "ratio", "<=", 1.5),
+    ]
+
+
+def _state(tasks: int) -> tuple[State, Project]:
+    name = f"growth-{tasks}"
+    state = State(workflow_id(request(name, "create_goal").tenant, name))
+    state, goal_id = _made(state, request(name, "create_goal", text="Read the archive", priority=1), "goal_id")
+    ids = []
+    for number in range(tasks):
+        command = request(name, "add_task", goal_id=goal_id, title=f"Read folder {number}")
+        state, task_id = _made(state, command, "task_id")
+        ids.append(task_id)
+    project = Project(name, ids)
+    for number in range(tasks):
+        state = _apply(state, command_of(checkpoint(project, number)))
+    return state, project
+
+
+def _made(state: State, command: Request, name: str) -> tuple[State, str]:
+    decided = decide(state, command_of(command), NOW)
+    assert isinstance(decided, Accepted), decided
+    return decided.state, str(decided.event[name])  # type: ignore[literal-required]
+
+
+def _apply(state: State, command: object) -> State:
+    decided = decide(state, command, NOW)  # type: ignore[arg-type]
+    assert isinstance(decided, Accepted), decided
+    codec.encode_event(decided.event)
+    return decided.state

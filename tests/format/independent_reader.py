@@ -1,0 +1,292 @@
+"""A reader of the format, written from `schemas/FORMAT.md` alone. It imports nothing of `continuity`, on purpose.
+
+Standard library only: Avro is decoded by hand from the published schemas. It is the proof that the page says enough to
+write a consumer or a verifier, and a starting point for one in another language. Section numbers are FORMAT.md's.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("6b1f0a52-9c5e-5d4b-8a77-2f3f2a6f6c11")
+NIL = "00000000-0000-0000-0000-000000000000"
+COLLECTIONS = ("goals", "tasks", "checkpoints", "grants", "steps", "silent_deaths")
+NOT_HASHED = ("event_hash", "epoch", "sequencer_id", "epoch_seq", "source_generation", "source_offset")
+
+Json = Any
+
+
+class NoRecord(ValueError):
+    """Section 2: the bytes are not a record, and are passed over."""
+
+
+class Wrong(ValueError):
+    """Section 12: an event does not hold what it promises."""
+
+
+# Section 2: framing, and the part of Avro that the schemas use.
+
+
+def unframe(value: bytes | None, schemas: dict[int, Json]) -> dict[str, Any]:
+    if value is None or len(value) < 5 or value[0] != 0:
+        raise NoRecord("no framing")
+    schema = schemas.get(int.from_bytes(value[1:5], "big"))
+    if schema is None:
+        raise NoRecord("unknown schema id")
+    source = BytesIO(value[5:])
+    record = {each["name"]: _read(source, each["type"]) for each in schema["fields"]}
+    if source.read(1):
+        raise NoRecord("bytes are left over")
+    return record
+
+
+def _read(source: BytesIO, kind: Json) -> Any:
+    if isinstance(kind, dict):
+        kind = kind["type"]  # a logical type changes no byte
+    if isinstance(kind, list):
+        branch = _long(source)
+        if not 0 <= branch < len(kind):
+            raise NoRecord("no such branch of a union")
+        return _read(source, kind[branch])
+    if kind == "null":
+        return None
+    if kind in ("int", "long"):
+        return _long(source)
+    size = _long(source)
+    raw = source.read(size) if size >= 0 else b""
+    if len(raw) != size:
+        raise NoRecord("it ends too early")
+    return raw.decode() if kind == "string" else raw
+
+
+def _long(source: BytesIO) -> int:
+    shift = number = 0
+    while True:
+        byte = source.read(1)
+        if not byte or shift > 63:
+            raise NoRecord("it ends too early")
+        number |= (byte[0] & 0x7F) << shift
+        shift += 7
+        if byte[0] < 0x80:
+            return number >> 1 ^ -(number & 1)
+
+
+# Section 3.
+
+
+def canonical(value: Json) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parse_canonical(text: str) -> Json:
+    value = json.loads(text)
+    if canonical(value) != text.encode():
+        raise Wrong("not canonical")
+    return value
+
+
+# Section 4.
+
+
+def workflow_id(tenant: str, project: str) -> str:
+    return str(uuid5(NAMESPACE, f"{tenant}/{project}"))
+
+
+def entity_id(workflow: str, command_id: str) -> str:
+    return str(uuid5(UUID(workflow), command_id))
+
+
+def event_id(timestamp: int, workflow: str, event_seq: int, command_id: str) -> str:
+    d = sha256(f"{workflow}/{event_seq}/{command_id}".encode()).digest()
+    tail = bytes([0x70 | d[0] & 15, d[1], 0x80 | d[2] & 63]) + d[3:10]
+    return str(UUID(bytes=(timestamp // 1000).to_bytes(6, "big") + tail))
+
+
+def instant(micros: int) -> str:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def murmur2(data: bytes) -> int:
+    m, h = 0x5BD1E995, 0x9747B28C ^ len(data)
+    whole = len(data) - len(data) % 4
+    for start in range(0, whole, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * m % 2**32
+        k = (k ^ k >> 24) * m % 2**32
+        h = h * m % 2**32 ^ k
+    if whole < len(data):
+        h = (h ^ int.from_bytes(data[whole:], "little")) * m % 2**32
+    h = (h ^ h >> 13) * m % 2**32
+    return h ^ h >> 15
+
+
+def partition(key: str, partitions: int) -> int:
+    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+# Sections 8 to 11: the state, and the two ways to get it.
+
+
+def empty_state() -> dict[str, Any]:
+    return {name: {} for name in COLLECTIONS} | {"token_counter": 0}
+
+
+def apply_delta(state: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+    for operation in operations:
+        _, *parents, name = operation["path"].split("/")
+        target: dict[str, Any] = state
+        for parent in parents:
+            target = target[parent]
+        if (name in target) == (operation["op"] == "add"):
+            raise Wrong("the delta does not fit the state")
+        if operation["op"] == "remove":
+            del target[name]
+        else:
+            target[name] = operation["value"]
+
+
+def fold(state: dict[str, Any], event: dict[str, Any]) -> None:
+    payload, kind = json.loads(event["payload"]), event["event_type"]
+    at, seq = instant(event["timestamp"]), event["event_seq"]
+    if kind == "goal_created":
+        created = {"status": "active", "created_at": at, "created_seq": seq}
+        state["goals"][payload["goal_id"]] = payload | created
+    elif kind in ("goal_status_set", "goal_priority_set"):
+        state["goals"][payload["goal_id"]].update(payload)
+    elif kind == "task_added":
+        times = {"created_at": at, "updated_at": at, "created_seq": seq, "changed_seq": seq}
+        state["tasks"][payload["task_id"]] = payload | {"status": "todo"} | times
+    else:
+        _fold_task(state, payload, kind, {"updated_at": at, "changed_seq": seq})
+
+
+def _fold_task(state: dict[str, Any], payload: dict[str, Any], kind: str, touched: dict[str, Any]) -> None:
+    task = state["tasks"][payload["task_id"]]
+    task.update(touched)
+    moves = {
+        "task_started": "doing", "task_paused": "todo", "task_blocked": "blocked", "task_completed": "done",
+        "task_reopened": "doing",
+    }  # fmt: skip
+    if kind == "task_amended":
+        task.update(payload)
+    elif kind == "checkpoint_updated":
+        place = {"timestamp": touched["updated_at"], "seq": touched["changed_seq"]}
+        state["checkpoints"][payload["task_id"]] = payload | {"blockers": task.get("blockers", [])} | place
+    else:
+        task["status"] = moves[kind]
+        task.pop("blockers", None)
+        task.pop("evidence", None)
+        if kind == "task_blocked":
+            task["blockers"] = [payload["blocker"]]
+        if "evidence" in payload:
+            task["evidence"] = payload["evidence"]
+
+
+def leaf(path: str, entity: Json) -> tuple[int, bytes]:
+    """Bucket and leaf."""
+    return sha256(path.encode()).digest()[0] % 64, sha256(path.encode() + b"\n" + canonical(entity)).digest()
+
+
+def bucket_digests(state: dict[str, Any]) -> bytes:
+    buckets: list[list[bytes]] = [[] for _ in range(64)]
+    for collection in COLLECTIONS:
+        for key, entity in state[collection].items():
+            index, digest = leaf(f"{collection}/{key}", entity)
+            buckets[index].append(digest)
+    return b"".join(sha256(b"".join(sorted(bucket))).digest() for bucket in buckets)
+
+
+def state_checksum(state: dict[str, Any]) -> str:
+    return sha256(bucket_digests(state) + str(state["token_counter"]).encode()).hexdigest()
+
+
+# Section 12.
+
+
+def event_hash(event: dict[str, Any]) -> str:
+    return sha256(canonical({name: event[name] for name in event if name not in NOT_HASHED})).hexdigest()
+
+
+@dataclass
+class Workflow:
+    """One workflow as a verifier knows it. `stopped` says why nothing more of it is taken."""
+
+    state: dict[str, Any] = field(default_factory=empty_state)
+    event_seq: int = 0
+    event_hash: str = "0" * 64
+    stopped: str | None = None
+
+    def fits(self, event: dict[str, Any]) -> bool:
+        return (event["event_seq"], event["prev_hash"]) == (self.event_seq + 1, self.event_hash)
+
+    def verify(self, event: dict[str, Any]) -> None:
+        """Take the next event, all of it checked; Wrong says what does not hold."""
+        if not self.fits(event):
+            raise Wrong("chain")
+        if event["workflow_id"] != workflow_id(event["tenant"], event["project"]):
+            raise Wrong("workflow_id")
+        if event["checksum"] != sha256(event["payload"].encode()).hexdigest():
+            raise Wrong("checksum")
+        if event["event_hash"] != event_hash(event):
+            raise Wrong("event_hash")
+        apply_delta(self.state, parse_canonical(event["delta"]))
+        if event["state_checksum"] != state_checksum(self.state):
+            raise Wrong("state_checksum")
+        self.event_seq, self.event_hash = event["event_seq"], event["event_hash"]
+
+
+# Section 13.
+
+
+@dataclass
+class Memory:
+    """What a reader of one partition remembers."""
+
+    epoch: int = 0
+    sequencer_id: str = NIL
+    epoch_seq: int = -1
+    closed: bool = True
+    rules_version: int = 0
+    topic_id: str = ""
+    generation: int = 0
+    source_offset: int = -1
+
+    def judge(self, record: dict[str, Any]) -> str:
+        if record["event_type"] == "sequencer_epoch":
+            return self._judge_epoch(record)
+        if (record["epoch"], record["sequencer_id"]) != (self.epoch, self.sequencer_id):
+            return "stale"
+        if record["epoch_seq"] <= self.epoch_seq:
+            return "repeat"
+        if self.closed or record["epoch_seq"] > self.epoch_seq + 1:
+            self.closed = True
+            return "gap"
+        self.epoch_seq = record["epoch_seq"]
+        if record["source_generation"] != self.generation or record["source_offset"] <= self.source_offset:
+            return "backwards"
+        self.source_offset = record["source_offset"]
+        return "mark" if record["event_type"].startswith("sequencer_") else "event"
+
+    def _judge_epoch(self, record: dict[str, Any]) -> str:
+        if record["epoch"] != self.epoch + 1 or record["epoch_seq"] != 0:
+            return "stale"
+        try:
+            payload = parse_canonical(record["payload"])
+            rules_version, topic_id, forced_by = (payload[key] for key in ("rules_version", "topic_id", "forced_by"))
+        except (ValueError, KeyError, TypeError):
+            return "stale"
+        if not isinstance(rules_version, int) or not isinstance(topic_id, str):
+            return "stale"
+        if rules_version < self.rules_version and not forced_by:
+            return "stale"
+        source = (record["source_generation"], record["source_offset"])
+        if source < (self.generation, self.source_offset):
+            return "backwards"
+        self.epoch, self.sequencer_id, self.epoch_seq = record["epoch"], record["sequencer_id"], 0
+        self.closed, self.rules_version, self.topic_id = False, rules_version, topic_id
+        self.generation, self.source_offset = source
+        return "epoch"

@@ -1,0 +1,39 @@
+"""The whole stack, every service a process of its own, for the tests of API, SDK and command line together."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from continuity import Continuity, embedded, keys
+from continuity.config import Settings
+
+
+class Live(NamedTuple):
+    """A running stack and the local key."""
+
+    settings: Settings
+    key: str
+
+    def work(self, project: str, *, key: str | None = None, session_id: str | None = None) -> Continuity:
+        return Continuity(project, url=self.settings.api_url, key=key or self.key, session_id=session_id)
+
+
+@pytest.fixture(scope="package")
+def live(data_home: Callable[[], Path]) -> Iterator[Live]:
+    settings = Settings(data_dir=data_home())
+    try:
+        started = embedded.up(settings, owner_pid=os.getpid())
+        key = keys.local_key(settings.data_dir)
+        assert key is not None
+        yield Live(started, key)
+    finally:
+        embedded.down(settings)
+
+
+@pytest.fixture
+def project() -> str:
+    return f"p-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,74 @@
+"""The command line as a process on the whole stack."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def run(live, project):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
+    environment = {**plain, "CONTINUITY_HOME": str(live.settings.data_dir), "CONTINUITY_PROJECT": project}
+
+    def call(*words, code=0):
+        ended = subprocess.run(
+            [sys.executable, "-m", "continuity.cli", *words, "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return json.loads(ended.stdout.splitlines()[-1])
+
+    return call
+
+
+def test_a_person_drives_a_project_from_the_shell_with_nothing_set_but_the_folder(run, project):
+    goal = run("goal", "create", "Release", "--priority", "5")["goal_id"]
+    task = run("task", "add", goal, "Write")["task_id"]
+    run("task", "start", task)
+    seq = run("checkpoint", task, "--left-off", "Half.", "--next", "Go on", "-r", "a.py", "--wait", "materialized")
+    assert seq["next_step"]["next_step"] == "Go on"
+    assert run("next")["next_step"] == "Go on"
+    assert run("task", "start", task, code=3)["code"] == "illegal_transition"
+    assert [each["title"] for each in run("state")["tasks"]] == ["Write"]
+    assert run("events")["events"] == 4
+    assert project in {each["project"] for each in run("projects")["projects"]}
+
+
+def test_events_end_quietly_when_nobody_reads_on(live, project):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
+    with live.work(project) as work:
+        for number in range(50):
+            work.create_goal("x" * 1_000, number)
+    program = f"{sys.executable} -m continuity.cli events --json -p {project} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    environment = {**plain, "CONTINUITY_HOME": str(live.settings.data_dir)}
+    ended = subprocess.run(
+        ["bash", "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(ended.stdout)["event_seq"] == 1
+
+
+def test_status_is_well(run):
+    found = run("status")
+    assert found["running"] is True
+    assert {part["name"]: part["state"] for part in found["parts"]}["api"] == "ready"
+
+
+def test_a_second_start_is_refused_with_the_reason(run):
+    assert run("up", code=8)["code"] == "already_running"
+
+
+def test_a_rebuild_changes_no_answer(run):
+    run("goal", "create", "Release", "--wait", "materialized")
+    before = run("next")
+    assert run("rebuild")["events"] >= 1
+    assert run("next") == before

@@ -1,0 +1,171 @@
+"""Clients: commands of two tenants that mostly make sense, repeated until they are answered, and what strangers send.
+
+A client knows a command by its id and wants one outcome. Each attempt is a record of its own, with a correlation of its
+own, and only the reply to one of its own attempts counts.
+"""
+
+import uuid
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Any
+
+from continuity import codec
+from continuity.codec import Reply, ReplyTo
+from continuity.core import canonical, ids
+from continuity.core.records import Command
+from tests.simulation.partition import PARTITION, PARTITIONS, Partition
+
+TENANTS = ("acme", "zeta")
+RETRY_STEPS = 60
+
+
+def projects_at_home(per_tenant: int) -> list[tuple[str, str]]:
+    """Projects whose workflows belong to the simulated partition."""
+    found = []
+    for tenant in TENANTS:
+        at_home = (
+            name
+            for name in (f"p{n}" for n in count())
+            if ids.partition_of(ids.workflow_id(tenant, name), PARTITIONS) == PARTITION
+        )
+        found += [(tenant, next(at_home)) for _ in range(per_tenant)]
+    return found
+
+
+@dataclass
+class Wanted:
+    """A command that somebody wants done. `outcome` is the final reply, once there is one."""
+
+    command: Command
+    sent_at: int
+    outcome: Reply | None = None
+
+
+class Clients:
+    """All clients together."""
+
+    def __init__(self, partition: Partition, random: Random, projects: int) -> None:
+        self.partition = partition
+        self.random = random
+        self.projects = projects_at_home(projects)
+        self.wanted: dict[str, Wanted] = {}
+        self.attempts: dict[str, str] = {}
+        self.goals: dict[str, list[str]] = {}
+        self.tasks: dict[str, list[str]] = {}
+
+    def command_id(self) -> str:
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def send_new(self, now: int, step: int) -> None:
+        """A command nobody has sent before; it may well be refused."""
+        tenant, project = self.random.choice(self.projects)
+        workflow = ids.workflow_id(tenant, project)
+        command_id = self.command_id()
+        command_type, body = self._work(workflow, command_id)
+        command = Command(
+            command_id, command_type, canonical.text(body), tenant, project, workflow, "ada", "agent",
+            expected_seq=self.random.randrange(6) if self.random.random() < 0.03 else None,
+            after=self.random.choice(list(self.wanted)) if self.wanted and self.random.random() < 0.05 else None,
+        )  # fmt: skip
+        self.wanted[command_id] = Wanted(command, step)
+        self._attempt(command, now)
+
+    def _work(self, workflow: str, command_id: str) -> tuple[str, dict[str, Any]]:
+        choose = self.random.choice
+        goals, tasks = self.goals.setdefault(workflow, []), self.tasks.setdefault(workflow, [])
+        created = ids.entity_id(workflow, command_id)
+        if not goals or self.random.random() < 0.05:
+            goals.append(created)
+            return "create_goal", {"text": "a goal", "priority": self.random.randint(-2, 2)}
+        if not tasks or self.random.random() < 0.15:
+            needs = [choose(tasks)] if tasks and self.random.random() < 0.2 else []
+            tasks.append(created)
+            return "add_task", {"goal_id": choose(goals), "title": "a task", "depends_on": needs}
+        task = {"task_id": choose(tasks[-3:])}
+        return choose((
+            ("start_task", task), ("start_task", task), ("complete_task", task), ("pause_task", task),
+            ("reopen_task", task), ("block_task", task | {"blocker": {"text": "rain"}}),
+            ("amend_task", task | {"title": "another"}),
+            ("update_checkpoint", task | {"where_left_off": "here", "next_step": "go on", "context_refs": []}),
+            ("update_checkpoint", task | {"where_left_off": "there", "next_step": "go on", "context_refs": ["a"]}),
+            ("set_goal_priority", {"goal_id": choose(goals), "priority": self.random.randint(-2, 2)}),
+            ("set_goal_status", {"goal_id": choose(goals), "status": choose(("active", "paused", "done"))}),
+        ))  # fmt: skip
+
+    def repeat_any(self, now: int) -> None:
+        """A client that is not sure, though it may have been told."""
+        if self.wanted:
+            recent = list(self.wanted.values())[-20:]
+            self._attempt(self.random.choice(recent).command, now)
+
+    def retry_late(self, now: int, step: int, patience: int = RETRY_STEPS) -> None:
+        """Whoever has waited long enough asks again."""
+        for wanted in self.wanted.values():
+            if wanted.outcome is None and step - wanted.sent_at >= patience:
+                wanted.sent_at = step
+                self._attempt(wanted.command, now)
+
+    def reuse_an_id(self, now: int) -> None:
+        """A client with a bug: the same id, another body."""
+        if self.wanted:
+            command = self.random.choice(list(self.wanted.values())).command
+            self._append(command._replace(command_type="create_goal", body='{"text":"another"}'), now)
+
+    def send_nonsense(self, now: int) -> str:
+        """A record that is no command of this partition; says which kind."""
+        kind = self.random.choice(
+            ("garbage", "nothing", "other partition", "other workflow", "bad form", "unknown command")
+        )
+        tenant, project = self.random.choice(self.projects)
+        command = Command(
+            self.command_id(),
+            "create_goal",
+            '{"text":"x"}',
+            tenant,
+            project,
+            ids.workflow_id(tenant, project),
+            "eve",
+            "agent",
+        )
+        if kind == "garbage":
+            self.partition.commands.append(now, self.random.randbytes(self.random.randint(0, 40)))
+        elif kind == "nothing":
+            self.partition.commands.append(now, None)
+        elif kind == "other partition":
+            away = next(
+                name for name in (f"q{n}" for n in count())
+                if ids.partition_of(ids.workflow_id(tenant, name), PARTITIONS) != PARTITION
+            )  # fmt: skip
+            self._append(command._replace(project=away, workflow_id=ids.workflow_id(tenant, away)), now)
+        elif kind == "other workflow":
+            self._append(command._replace(project=project + "x"), now)
+        elif kind == "bad form":
+            self._append(command._replace(body='{"text":7}'), now)
+        else:
+            self._append(command._replace(command_type="drop", body="{}"), now)
+        return kind
+
+    def hear(self, reply: Reply, correlation: str) -> None:
+        """A reply arrived. Only the first final one to an attempt of this client counts."""
+        wanted = self.wanted.get(self.attempts.get(correlation, ""))
+        if wanted is None or wanted.outcome is not None:
+            return
+        if reply["status"] == "unavailable":
+            wanted.sent_at -= RETRY_STEPS // 2
+        else:
+            wanted.outcome = reply
+
+    @property
+    def unanswered(self) -> list[str]:
+        return [command_id for command_id, wanted in self.wanted.items() if wanted.outcome is None]
+
+    def _attempt(self, command: Command, now: int) -> None:
+        self.attempts[self._append(command, now)] = command.command_id
+
+    def _append(self, command: Command, now: int) -> str:
+        correlation = f"c{len(self.partition.topics)}-{self.partition.commands.end}"
+        durable = self.random.random() < 0.02
+        reply_to = None if durable else ReplyTo(0, correlation)
+        self.partition.commands.append(now, codec.encode_command(command, reply_to))
+        return correlation

@@ -1,0 +1,74 @@
+"""The production sequencer in a simulated world of faults: whatever happens, what was told stays true.
+
+`python -m tests.simulation FIRST COUNT` runs other seeds. A seed is a whole run: same seed, same bytes.
+"""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.simulation.broken import Broken
+from tests.simulation.checkers import AT_THE_END
+from tests.simulation.faults import FAULTS
+from tests.simulation.world import World
+
+SEEDS = range(300)
+
+FAULTS_AND_STATES = (
+    *(f"fault: {fault.__name__}" for fault in FAULTS),
+    # What strangers and clients do
+    "stranger: garbage", "stranger: echo", "stranger: malformed epoch", "stranger: old epoch", "stranger: far epoch",
+    "stranger: outdated epoch", "stranger: unknown owner", "stray: suffix lost", "stray: middle lost",
+    "stray: missing record arrives after all", "command: garbage", "command: nothing", "command: other partition",
+    "command: other workflow", "command: bad form", "command: unknown command", "clock: back", "reply: lost",
+    # What readers of the log met
+    "record: epoch", "record: event", "record: mark", "record: stale", "record: repeat", "record: gap",
+    "record: backwards", "record: undecodable", "workflows stopped", "window rolled over",
+    # What owners met
+    "opening: database away", "opening: outdated, left", "opening: another commands topic", "opening: adopted",
+    "opening: commands lost", "opening: with a tail", "opening: warm cache kept", "reopened: dislodged",
+    "reopened: a record failed", "reopened: connection lost", "reopened: offset out of range",
+    "reopened: the commands topic is another one", "reopened: the projection is ahead", "restored",
+    "restored with a tail", "restored again", "database: asked while away", "database: rebuilt",
+    "database: rotten journal read",
+    # What clients were told
+    "told: accepted", "told: duplicate", "told: unavailable unavailable", "told: refused workflow_stopped",
+    "told: refused poison", "told: refused wrong_partition", "told: refused idempotency_key_reused",
+    "told: refused predecessor_missing", "told: refused expected_seq_mismatch", "told: refused illegal_transition",
+    "told: refused unmet_dependencies", "told: refused goal_paused",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def totals() -> Counter[str]:
+    """How often everything happened, over all seeds. A seed that breaks fails every test here, with its number."""
+    total: Counter[str] = Counter()
+    for seed in SEEDS:
+        try:
+            total += World(seed).run().counts
+        except Broken as broken:
+            broken.add_note(f"seed {seed}")
+            raise
+    return total
+
+
+def test_nothing_that_was_told_ever_turns_out_wrong(totals: Counter[str]) -> None:
+    assert totals["told: accepted"] > 10 * len(SEEDS), "a run in which little happens proves little"
+    assert len(AT_THE_END) == len(set(AT_THE_END))
+
+
+def test_every_fault_and_every_state_it_leads_to_was_there(totals: Counter[str]) -> None:
+    assert not [name for name in FAULTS_AND_STATES if not totals[name]]
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_process() -> None:
+    """So that a seed that breaks somewhere breaks everywhere: no set's order, no clock and no drawn id may show."""
+    script = "from tests.simulation.world import World; print(*(World(seed).run().digest() for seed in range(3)))"
+    here = " ".join(World(seed).run().digest() for seed in range(3)) + "\n"
+    for hash_seed in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": hash_seed}
+        there = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True, text=True)
+        assert there.stdout == here

@@ -1,0 +1,253 @@
+"""One seed, one run: everything that happens to one partition, drawn from one random number generator.
+
+A run has two halves. In the first, faults of every kind fall between the steps of up to four owners at once. Then they
+end: one owner, a database that answers, clients that repeat; and everybody has to be answered within a bounded number
+of rounds. `run` ends with all checkers.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from random import Random
+from typing import NamedTuple
+from unittest.mock import patch
+
+from continuity import codec
+from continuity.codec import Reply
+from continuity.core import window
+from continuity.processors import Answer, CommandRecord
+from tests.simulation import checkers, faults
+from tests.simulation.clients import Clients
+from tests.simulation.database import Database
+from tests.simulation.owner import Batch, Owner
+from tests.simulation.partition import CommandsTopic, Partition, Wire
+from tests.simulation.truth import Place, Truth
+
+NOON = 1_800_000_000_000_000
+STEPS = 500
+SETTLING_ROUNDS_MAX = 300
+
+
+class Told(NamedTuple):
+    """An answer that was released: by whom, about which record, and what. Without a reply, nobody had asked."""
+
+    sequencer_id: str
+    place: Place
+    status: str
+    code: str | None
+    detail: str | None
+    reply: Reply | None
+
+
+class World:
+    """`run` is all there is to it; `counts` says afterwards what happened, and how often."""
+
+    def __init__(self, seed: int, steps: int = STEPS) -> None:
+        self.random = Random(seed)
+        self.steps = steps
+        self.now = NOON
+        self.step = 0
+        self.window_slots = self.random.choice((4, 8, 256, 256))
+        self.partition = Partition()
+        self.database = Database(self.partition)
+        self.truth = Truth(self.partition)
+        self.clients = Clients(self.partition, self.random, projects=self.random.randint(1, 3))
+        self.told: list[Told] = []
+        self.owners: list[Owner] = []
+        self.gone: list[Owner] = []
+        self.strays: list[Wire] = []
+        self.newest_version = 1
+        self.forgeries: dict[int, int] = {}
+        self.ever_rotten: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.calm = self.random.choice((0.0, 0.4, 0.8))
+        self.join()
+
+    # What the checkers ask
+
+    def topic(self, generation: int) -> CommandsTopic:
+        return next(each for each in self.partition.topics if each.topic_id == self.truth.topics[generation])
+
+    def record(self, place: Place) -> CommandRecord:
+        return self.topic(place[0]).records[place[1]]
+
+    def all_batches(self) -> Iterator[Batch]:
+        for owner in (*self.gone, *self.owners):
+            yield from owner.batches
+
+    def digest(self) -> str:
+        """Of all that was written and told."""
+        hashed = sha256()
+        for value in self.partition.events:
+            hashed.update(value)
+        for told in self.told:
+            hashed.update(repr(told).encode())
+        return hashed.hexdigest()
+
+    # A run
+
+    def run(self) -> "World":
+        with self._window():
+            for self.step in range(self.steps):  # noqa: B020 - the step is the world's
+                self._act()
+                self.truth.read()
+                if self.step % 10 == 0:
+                    checkers.warm_states_are_folds_of_the_log(self)
+            self._settle()
+            for check in checkers.AT_THE_END:
+                check(self)
+        self._sum_up()
+        return self
+
+    @contextmanager
+    def _window(self) -> Iterator[None]:
+        """A short idempotency window rolls over in a short run."""
+        with patch.object(window, "SLOTS", self.window_slots):
+            yield
+
+    def _act(self) -> None:
+        self.now += self.random.choice((0, 0, 1_000, 250_000))
+        dice = self.random.random()
+        if dice < 0.22:
+            self._ask()
+        elif dice < 0.9 or self.random.random() < self.calm:
+            self._go_on(self._someone())
+        else:
+            self._suffer()
+        if self.database.is_away and self.random.random() < 0.1:
+            self.database.is_away = False
+
+    def _ask(self) -> None:
+        dice, now = self.random.random(), self.now
+        if self.random.random() < 0.03:
+            now -= 5_000_000
+            self.counts["clock: back"] += 1
+        if dice < 0.75:
+            self.clients.send_new(now, self.step)
+        elif dice < 0.85:
+            self.clients.repeat_any(now)
+        elif dice < 0.9:
+            self.clients.reuse_an_id(now)
+        elif dice < 0.95:
+            self.counts[f"command: {self.clients.send_nonsense(now)}"] += 1
+        self.clients.retry_late(now, self.step)
+
+    def _someone(self) -> Owner:
+        """Mostly the one that the group believes in; now and then another, that has not noticed."""
+        return self.owners[-1] if self.random.random() < 0.8 else self.random.choice(self.owners)
+
+    def _go_on(self, owner: Owner) -> None:
+        if owner.sequencer is None:
+            if owner is self.owners[-1] or self.random.random() < 0.1:
+                self._open(owner)
+            return
+        dice = self.random.random()
+        if dice < 0.35:
+            if owner.work():
+                checkers.the_cache_is_bounded(owner)
+        elif dice < 0.6:
+            owner.wire.land(self.random.randint(1, 4))
+        elif dice < 0.9:
+            for _ in range(self.random.randint(1, 4)):
+                owner.hear()
+        else:
+            self.database.project(self.random.choice((1, 3, 10, 100)))
+        self.collect(owner)
+
+    def _open(self, owner: Owner) -> None:
+        adopt = owner.is_stuck and self.random.random() < 0.5
+        owner.open(forced_by="ada" if adopt else None)
+        if owner.has_left:
+            self.remove(owner)
+            self.join()
+
+    def join(self) -> None:
+        """Another process, which the group believes in from now on."""
+        self.newest_version += self.random.random() < 0.15
+        outdated = self.newest_version > 1 and self.random.random() < 0.1
+        version = self.newest_version - outdated
+        workflows_max = self.random.choice((1, 2, 3, 100))
+        self.owners.append(Owner(self.database, version, workflows_max, self.random, self.publish))
+
+    def remove(self, owner: Owner) -> None:
+        owner.abandoned.append(owner.wire)
+        self.collect(owner)
+        self.owners.remove(owner)
+        self.gone.append(owner)
+
+    def collect(self, owner: Owner) -> None:
+        """Some of what a producer that is thrown away had sent is on its way all the same."""
+        for wire in owner.abandoned:
+            kept = self.random.randint(0, len(wire.queue))
+            while len(wire.queue) > kept:
+                wire.queue.pop()
+                self.counts["stray: suffix lost"] += 1
+            if len(wire.queue) > 1 and self.random.random() < 0.2:
+                del wire.queue[self.random.randrange(len(wire.queue) - 1)]
+                self.counts["stray: middle lost"] += 1
+            if wire.queue:
+                self.strays.append(wire)
+        owner.abandoned.clear()
+
+    def publish(self, sequencer_id: str, answer: Answer) -> None:
+        reply, rejection = answer.reply, answer.rejection
+        if reply is not None and answer.reply_to is not None:
+            place = (reply["source_generation"], reply["source_offset"])
+            self.told.append(Told(sequencer_id, place, reply["status"], reply["code"], reply["detail"], reply))
+            if self.random.random() < 0.95:
+                self.clients.hear(codec.decode_reply(codec.encode_reply(reply)), answer.reply_to.correlation)
+            else:
+                self.counts["reply: lost"] += 1
+        elif rejection is not None:
+            place = (rejection["source_generation"], rejection["source_offset"])
+            status = "unavailable" if rejection["code"] == "unavailable" else "refused"
+            self.told.append(Told(sequencer_id, place, status, rejection["code"], rejection["detail"], None))
+
+    # Faults
+
+    def _suffer(self) -> None:
+        fault = self.random.choice(faults.FAULTS)
+        if fault(self, self._someone()):
+            self.counts[f"fault: {fault.__name__}"] += 1
+
+    # The end of the faults
+
+    def _settle(self) -> None:
+        self.database.is_away = False
+        self.database.rebuild()
+        while self.strays:
+            faults.land_a_stray(self, self.owners[-1])
+        while len(self.owners) > 1:
+            self.remove(self.owners[0])
+        self.strays.clear()
+        self.owners[0].version = self.newest_version
+        for round_number in range(SETTLING_ROUNDS_MAX):
+            self.step += 1
+            self._settling_round(self.owners[0])
+            self.truth.read()
+            if not self.clients.unanswered and not self.owners[0].wire.queue and not self.owners[0].wire.reports:
+                self.counts["rounds to settle"] = max(self.counts["rounds to settle"], round_number)
+                return
+
+    def _settling_round(self, owner: Owner) -> None:
+        self.now += 1_000
+        self.clients.retry_late(self.now, self.step, patience=20)
+        if owner.sequencer is None:
+            owner.open(forced_by="ada" if owner.is_stuck else None)
+        owner.work()
+        owner.wire.land(100)
+        while owner.wire.reports:
+            owner.hear()
+        self.database.project(100)
+
+    def _sum_up(self) -> None:
+        for owner in (*self.gone, *self.owners):
+            self.counts.update(owner.counts)
+            self.counts["restored"] += sum(len(batch.looks.asked) for batch in owner.batches)
+        self.counts.update({f"database: {name}": number for name, number in self.database.counts.items()})
+        self.counts.update({f"record: {name}": number for name, number in self.truth.verdicts.items()})
+        self.counts.update(f"told: {told.status} {told.code or ''}".strip() for told in self.told)
+        self.counts["workflows stopped"] += len(self.truth.stopped)
+        rolled = sum(len(each) > self.window_slots for each in self.truth.journals.values())
+        self.counts["window rolled over"] += rolled
