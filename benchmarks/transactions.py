@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import platform
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -339,6 +340,7 @@ def main() -> None:
         results = run(started, broker, rounds=given.rounds, seconds=given.seconds)
     finally:
         embedded.down(settings)
+        shutil.rmtree(folder, ignore_errors=True)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     print(f"{given.partitions} partition(s), events of {EVENT_BYTES} bytes")
     print(f"medians of {given.rounds} rounds of {given.seconds} s; load average at the end {os.getloadavg()[0]:.1f}")

@@ -1,4 +1,4 @@
-"""The work that is measured: projects of ten tasks with checkpoints, and a checkpoint as the change, about 250 bytes."""
+"""The work that is measured: projects of ten tasks with checkpoints; the change is a checkpoint of about 250 bytes."""
 
 import asyncio
 import time

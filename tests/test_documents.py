@@ -76,6 +76,11 @@ def test_every_guarantee_names_a_test():
         assert re.search(r"\[`test_\w+`\]\(tests/[\w/]+\.py\)", proof), claim
 
 
+def test_every_decision_is_in_their_index():
+    pages = {path.name for path in (ROOT / "docs/decisions").glob("*.md")} - {"README.md"}
+    assert pages == {target for _, target in LINK.findall(text_of(Path("docs/decisions/README.md")))}
+
+
 def test_every_setting_is_in_the_operators_table():
     known = {variable(each.name): each for each in fields(Settings) if each.name != "explicit"}
     documented = {row[0].strip("`"): row for row in rows(section(Path("docs/operations.md"), "Settings"))}

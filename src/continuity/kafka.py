@@ -36,7 +36,7 @@ def _common(settings: Settings, name: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
         "client.id": f"continuity-{name}",
-        "broker.address.family": "v4",
+        # No "broker.address.family": without a network, "v4" cannot resolve even 127.0.0.1 (librdkafka: AI_ADDRCONFIG).
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
         "log_level": 3,
@@ -88,7 +88,13 @@ def answer_producer(settings: Settings) -> Producer:
     """For replies and rejections: a lost one makes its client ask again."""
     return Producer(
         _common(settings, "answers")
-        | {"acks": 1, "linger.ms": 0, "message.timeout.ms": 10_000, "queue.buffering.max.messages": IN_QUEUE_MAX}
+        | {
+            "acks": 1,
+            "linger.ms": 0,
+            "partitioner": "murmur2",
+            "message.timeout.ms": 10_000,
+            "queue.buffering.max.messages": IN_QUEUE_MAX,
+        }
     )
 
 

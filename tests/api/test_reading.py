@@ -71,6 +71,6 @@ def test_metrics_count_routes_and_never_name_a_project(stage):
     stage.http.get("/v1/projects/secret-name/state")
     text = stage.http.get("/metrics").text
     assert 'continuity_http_requests_total{route="/v1/projects/{project}/state",status="404"}' in text
-    assert 'continuity_commands_total{status="accepted"}' in text
+    assert 'continuity_commands_total{outcome="accepted"}' in text
     assert "continuity_http_in_flight 0.0" in text
     assert "secret-name" not in text

@@ -77,7 +77,8 @@ def play(settings: Settings) -> dict[str, str]:
         producer.flush()
         for project, goal_id in goals.items():
             added = send(client, request(project, "add_task", goal_id=goal_id, title="Survey"))
-            assert added["status"] == "accepted"
+            # A duplicate where the stranger's record cost the answer, and the client asked again.
+            assert added["status"] in ("accepted", "duplicate")
     return goals
 
 

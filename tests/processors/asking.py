@@ -29,7 +29,7 @@ def add_task(project: str, goal_id: str | None, title: str = "a task", **fields:
 
 
 def checkpoint(project: str, task_id: str | None, left_off: str = "here") -> Request:
-    body = {"task_id": task_id, "where_left_off": left_off, "next_step": "go on", "context_refs": []}
+    body: dict[str, Any] = {"task_id": task_id, "where_left_off": left_off, "next_step": "go on", "context_refs": []}
     return request("update_checkpoint", project, body)
 
 

@@ -11,6 +11,7 @@ from continuity import codec, kafka
 from continuity.config import Settings
 from continuity.core.records import Event
 from continuity.core.restore import restore
+from continuity.processors import Store
 from continuity.processors.loop import KafkaPartitionLog
 from continuity.producers import Outcome
 from tests.simulation.truth import Truth
@@ -71,3 +72,16 @@ def rejections(settings: Settings) -> list[codec.Rejection]:
     finally:
         consumer.close()
     return found
+
+
+def is_projected(settings: Settings) -> bool:
+    """Whether the database has everything that is in the events topic now."""
+    consumer, store = kafka.reader(settings, "readback"), Store(settings.postgres_dsn)
+    try:
+        return all(
+            store.position(number).offset >= kafka.watermarks(consumer, settings.events_topic, number)[1]
+            for number in range(settings.partitions)
+        )
+    finally:
+        consumer.close()
+        store.close()

@@ -20,7 +20,7 @@ from tests.processors.asking import (
     task_in,
     write,
 )  # fmt: skip
-from tests.processors.readback import Log, rejections
+from tests.processors.readback import Log, is_projected, rejections
 from tests.processors.running import Sequencing, projecting, sequencing
 
 pytestmark = pytest.mark.stack
@@ -112,10 +112,10 @@ def test_cold_workflows_are_restored_from_the_database_and_from_the_tail(setting
     projects = [project_at_home(0, 2, prefix) for prefix in ("a", "b", "c")]
     outcomes: list[Outcome] = []
     with sequencing(small, wait=False) as running, CommandClient(settings) as client:
-        with projecting(settings) as projector:
+        with projecting(settings):
             running.ready()
             tasks = [task_in(client, name) for name in projects]
-            eventually(lambda: projector.lag() == 0, what="all of it is projected")
+            eventually(lambda: is_projected(settings), what="all of it is projected")
             work = list(zip(projects, tasks, strict=True))
             outcomes += [client.send(checkpoint(*each, f"{n}")) for n in range(3) for each in work]
         # From here on nothing is projected.

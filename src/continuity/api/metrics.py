@@ -23,9 +23,7 @@ class Meter:
             buckets=SECONDS_BUCKETS,
             registry=self._registry,
         )
-        self._outcomes = Counter(
-            "continuity_commands", "Outcomes of commands by status.", ("status",), registry=self._registry
-        )
+        self._outcomes = Counter("continuity_commands", "Outcomes of commands.", ("outcome",), registry=self._registry)
 
     def watch_in_flight(self, count: Callable[[], float]) -> None:
         """Show how many requests are inside, asked when scraped."""

@@ -2,7 +2,7 @@
 
 `jgo` downloads from Maven Central in pure Python. It only warns when a checksum does not fit, so every file is compared
 with its pinned digest before it gets the name under which the broker finds it; an interrupted download leaves nothing
-that looks complete. After the first time no network is touched. `python -m continuity.embedded.jars` pins anew.
+that looks complete. After the first time no network is touched. `pin` (`./dev lock`) writes the list anew.
 """
 
 import hashlib
@@ -135,8 +135,8 @@ def _no_network(folder: Path, missing: list[Jar], error: Exception) -> ConfigErr
     )
 
 
-def _pin() -> str:
-    """The text of `jars.txt`, from what Maven Central says today of the versions named here."""
+def pin() -> None:
+    """Write `jars.txt` anew, from what Maven Central says today of the versions named here."""
     # One at a time: asked for together, jgo lets the dependency management of log4j's parent decide over the broker's
     # own dependencies, and answers a 4.3 broker with kafka-clients 3.8.
     coordinates = [f"{each.groupId}:{each.artifactId}:{each.version}" for each in jgo.resolve(BROKER)]
@@ -147,8 +147,5 @@ def _pin() -> str:
         for coordinate in sorted(coordinates):
             path = _resolve(coordinate, Path(draft))
             rows.append(f"{coordinate} {path.stat().st_size} {_digest(path)}")
-    return "\n".join(["# Written by `./dev lock`: coordinate, bytes, SHA-256.", *rows, ""])
-
-
-if __name__ == "__main__":
-    Path(str(files("continuity.embedded").joinpath(PINNED_FILE))).write_text(_pin(), encoding="ascii")
+    text = "\n".join(["# Written by `./dev lock`: coordinate, bytes, SHA-256.", *rows, ""])
+    Path(str(files("continuity.embedded").joinpath(PINNED_FILE))).write_text(text, encoding="ascii")

@@ -14,7 +14,7 @@ OLD_LOGS_MAX = 2
 TAIL_BYTES = 16 * 1024
 REASON_CHARACTERS_MAX = 400
 
-_TROUBLE = re.compile(r"\b(FATAL|PANIC|ERROR|CRITICAL|[A-Za-z.]*(Error|Exception):)")
+_TROUBLE = re.compile(r"\b(FATAL|PANIC|ERROR|CRITICAL|[A-Za-z.]*(Error|Exception)(:|$))")
 # Where the stack was, in Java and in Python; what happened stands on a line that is not indented.
 _STACK_LINE = re.compile(r"^\s|^Traceback \(|^$")
 

@@ -113,13 +113,13 @@ class Supervisor:
             if first:
                 raise error if isinstance(error, ContinuityError) else _cannot(member.part, error) from error
             self._end(member)
-            self._died(member, str(error), first=False)
+            self._died(member, str(error), patience=None)
 
     def _look(self, member: Member, *, first: bool) -> None:
         """Bring one part one step further."""
         now = time.monotonic()
         if member.process is not None and member.process.poll() is not None:
-            self._died(member, _ending(member.process.returncode), first=first)
+            self._died(member, _ending(member.process.returncode), patience=FIRST_DEATHS_MAX if first else None)
         elif member.process is None:
             if now >= member.start_not_before and self._has_what_it_needs(member):
                 self._start(member)
@@ -129,7 +129,10 @@ class Supervisor:
                 self._note(Step(member.part.name, f"ready after {now - member.started_at:.1f} s"))
             elif now - member.started_at > member.part.ready_seconds:
                 self._end(member)
-                self._died(member, f"was not ready after {member.part.ready_seconds:.0f} s", first=first)
+                # It had its time: a second try would take as long again.
+                self._died(
+                    member, f"was not ready after {member.part.ready_seconds:.0f} s", patience=1 if first else None
+                )
 
     def _has_what_it_needs(self, member: Member) -> bool:
         ready = {each.part.name for each in self._members if each.state == "ready"}
@@ -153,13 +156,14 @@ class Supervisor:
         member.identity = process.identify(member.process.pid)
         self._note(Step(part.name, f"starting on port {part.port}" if part.port else "starting"))
 
-    def _died(self, member: Member, ending: str, *, first: bool) -> None:
+    def _died(self, member: Member, ending: str, *, patience: int | None) -> None:
+        """Plan the next start. Raises ConfigError when it died `patience` times in a row (None: never)."""
         why = logs.reason(member.part.log, member.log_offset)
         member.reason = f"{ending}: {why}" if why else ending
         lasted = time.monotonic() - member.started_at
         member.deaths_in_a_row = 1 if lasted > QUIET_SECONDS else member.deaths_in_a_row + 1
         member.process = member.identity = None
-        if first and member.deaths_in_a_row >= FIRST_DEATHS_MAX:
+        if patience is not None and member.deaths_in_a_row >= patience:
             member.turn_to("failed")
             self._note(Step(member.part.name, member.reason))
             raise ConfigError(f"The {member.part.name} {member.reason}", fix=f"See {member.part.log}.")

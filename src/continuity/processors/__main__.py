@@ -1,4 +1,4 @@
-"""`python -m continuity.processors`: one sequencer process. SIGTERM drains it; exit code 78 is a configuration fault."""
+"""`python -m continuity.processors`: a sequencer process. SIGTERM drains it; exit code 78 is a configuration fault."""
 
 import logging
 import sys

@@ -77,6 +77,8 @@ class Loop:
         self._health = health
         self._owned: dict[int, _Ownership] = {}
         self._consumer = kafka.group_consumer(settings, "sequencer")
+        # For offsets: on the consumer that fetches, such a question would stand behind a fetch that waits.
+        self._questions = kafka.reader(settings, "questions")
         self._answers = kafka.answer_producer(settings)
         self._producer: Producer | None = None
         self._failure: str | None = None
@@ -106,7 +108,9 @@ class Loop:
         finally:
             self._drain(list(self._owned))
             self._answers.flush(DRAIN_SECONDS)
+            self._discard_producer()
             self._consumer.close()
+            self._questions.close()
 
     # Membership
 
@@ -123,6 +127,8 @@ class Loop:
         self._drop(consumer, partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = False
+        self._health.set(ready=False, detail="the group does not hear from this process: waiting for the broker")
         self._drop(consumer, partitions)
 
     def _drop(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -151,7 +157,7 @@ class Loop:
 
     def _open(self, number: int, owned: _Ownership) -> None:
         try:
-            opened = read_log(KafkaPartitionLog(self._settings, self._consumer, number), self._store, owned.cache)
+            opened = read_log(KafkaPartitionLog(self._settings, self._questions, number), self._store, owned.cache)
         except (Retryable, ConfigError) as error:
             self._postpone(number, owned, error)
             return
@@ -177,15 +183,20 @@ class Loop:
         """Throw the producer away, never flushed: what it still holds belongs to epochs that have ended."""
         log.warning("%s", reason)
         self.counts["reopened"] += 1
-        if self._producer is not None:
-            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-        self._producer = self._failure = None
+        self._discard_producer()
+        self._failure = None
         for number, owned in self._owned.items():
             if owned.is_fetching:
                 self._consumer.incremental_unassign([TopicPartition(self._settings.commands_topic, number)])
             owned.sequencer, owned.is_fetching = None, False
             owned.due = time.monotonic() + self._backoff(owned)
         self._health.set(ready=False, detail=reason)
+
+    def _discard_producer(self) -> None:
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            self._producer.poll(0)  # hands back what was purged: its callbacks hold on to the producer
+        self._producer = None
 
     def _backoff(self, owned: _Ownership) -> float:
         owned.attempts += 1

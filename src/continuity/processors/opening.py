@@ -3,6 +3,7 @@
 Reads through the ports, writes nothing. What it finds is what `Sequencer` begins with.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from continuity import codec
@@ -11,6 +12,9 @@ from continuity.errors import ConfigError
 from continuity.processors.cache import Cache
 from continuity.processors.ports import PartitionLog, SourceFacts, WorkStore
 from continuity.processors.tail import Tail
+
+CATCH_UP_RECORDS_MAX = 10_000
+"""A cache that is further behind than this is emptied instead of compared with what it missed."""
 
 
 class Outdated(Exception):
@@ -57,13 +61,22 @@ def read_log(log: PartitionLog, store: WorkStore, cache: Cache, forced_by: str |
             f"Partition {source.partition} was written under rules version {acceptance.rules_version}, and this"
             f" process has {RULES_VERSION}. Upgrade it."
         )
-    cache.drop_unconfirmed()
-    if cache.as_of_offset < stored.offset:
-        cache.clear()  # what happened in between was not read here
-    else:
-        cache.drop(tail.workflows_since(cache.as_of_offset))
+    _drop_moved(cache, log, tail)
     cache.as_of_offset = end
     return Opened(acceptance, source, _resume(acceptance, source, forced_by), tail, end, forced_by)
+
+
+def _drop_moved(cache: Cache, log: PartitionLog, tail: Tail) -> None:
+    """Drop what the log has, or may have, moved past since the cache was right."""
+    cache.drop_unconfirmed()
+    if len(cache) and tail.start - cache.as_of_offset > CATCH_UP_RECORDS_MAX:
+        cache.clear()
+    if len(cache):
+        # Accepted or not: dropping one too many costs a restore.
+        for _, value in log.read(cache.as_of_offset, tail.start):
+            with suppress(codec.Undecodable):
+                cache.drop([codec.decode_event(value)["workflow_id"]])
+    cache.drop(tail.workflows_since(cache.as_of_offset))
 
 
 def _accepted(log: PartitionLog, acceptance: Acceptance, start: int, end: int) -> tuple[Acceptance, Tail]:

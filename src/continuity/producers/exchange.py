@@ -77,7 +77,11 @@ class Exchange:
         topics.check(self._settings)
         consumer = kafka.reader(self._settings, "replies", **{"fetch.wait.max.ms": 100})
         self._reply_partition = random.randrange(self._settings.partitions)  # noqa: S311 - spreads load
-        _, end = kafka.watermarks(consumer, self._settings.replies_topic, self._reply_partition)
+        try:
+            _, end = kafka.watermarks(consumer, self._settings.replies_topic, self._reply_partition)
+        except Retryable:
+            consumer.close()
+            raise
         consumer.assign([TopicPartition(self._settings.replies_topic, self._reply_partition, end)])
         self._consumer = consumer
         self._producer = kafka.command_producer(self._settings, kafka.TIMEOUT_SECONDS)
@@ -85,8 +89,9 @@ class Exchange:
 
     def ready(self) -> None:
         """Raise Retryable while the broker does not answer."""
-        assert self._consumer is not None, "The exchange was not started."
-        kafka.translated(self._consumer.list_topics, self._settings.commands_topic, timeout=READY_SECONDS)
+        assert self._producer is not None, "The exchange was not started."
+        # Asked by the producer: on the consumer's connection the answer stands behind a fetch (seen: up to 28 s).
+        kafka.translated(self._producer.list_topics, self._settings.commands_topic, timeout=READY_SECONDS)
 
     def close(self) -> None:
         """Stop; whatever still waits gets Retryable, because its outcome is unknown."""
