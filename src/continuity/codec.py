@@ -6,11 +6,13 @@ no byte), so that instants stay integers: turning them into `datetime` and back 
 
 from importlib.resources import files
 from io import BytesIO
+from operator import itemgetter
 from typing import Any, NamedTuple, TypedDict, cast
 
 import fastavro
 import orjson
 
+from continuity import avro
 from continuity.core.records import Command, Event
 from continuity.core.seal import PRODUCER_VERSION
 
@@ -92,12 +94,10 @@ class _Framed:
         number = next(number for number, file in schema_ids().items() if file == f"{name}.avsc")
         self.header = b"\x00" + number.to_bytes(4, "big")
         self.schema = fastavro.parse_schema(_physical(orjson.loads(schema_text(name))))
+        self._write = avro.writer(cast("dict[str, Any]", self.schema))
 
     def encode(self, record: Any) -> bytes:
-        out = BytesIO()
-        out.write(self.header)
-        fastavro.schemaless_writer(out, self.schema, record)
-        return out.getvalue()
+        return self.header + self._write(record)
 
     def decode(self, value: bytes | None) -> dict[str, Any]:
         if value is None or value[:HEADER_BYTES] != self.header:
@@ -118,10 +118,12 @@ def _physical(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_physical(item) for item in schema]
     if isinstance(schema, dict):
-        return {key: _physical(value) for key, value in schema.items() if key not in ("logicalType", "doc")}
+        plain = {key: _physical(value) for key, value in schema.items() if key not in ("logicalType", "doc")}
+        return plain["type"] if plain.keys() == {"type"} else plain
     return schema
 
 
+_COMMAND_FIELDS = itemgetter(*Command._fields)
 _COMMAND, _EVENT, _REPLY, _REJECTION = (_Framed(name) for name in ("command", "event", "reply", "rejection"))
 
 
@@ -146,10 +148,9 @@ def encode_command(command: Command, reply_to: ReplyTo | None) -> bytes:
 def decode_command(value: bytes | None) -> tuple[Command, ReplyTo | None]:
     """The inverse; raises `Undecodable`. Form is checked by `core.decide`."""
     record = _COMMAND.decode(value)
-    partition, correlation = record.pop("reply_partition"), record.pop("correlation")
-    del record["producer_version"]
+    partition, correlation = record["reply_partition"], record["correlation"]
     reply_to = None if partition is None or correlation is None else ReplyTo(partition, correlation)
-    return Command(**record), reply_to
+    return Command._make(_COMMAND_FIELDS(record)), reply_to
 
 
 def encode_reply(reply: Reply) -> bytes:

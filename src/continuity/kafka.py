@@ -30,6 +30,8 @@ LEADER_SECONDS = 0.05
 READ_BATCH = 1_000
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 IN_QUEUE_MAX = 200_000
+BY_KEY = -1
+"""Instead of a partition: the producer's partitioner goes by the key."""
 
 
 def _common(settings: Settings, name: str) -> dict[str, Any]:
@@ -135,6 +137,16 @@ def reader(settings: Settings, name: str, **overrides: Any) -> Consumer:
         }
         | overrides
     )
+
+
+def produce(producer: Producer, topic: str, messages: list[dict[str, Any]], partition: int) -> KafkaError | None:
+    """Queue messages in one step, so that they leave together; the first error, or None.
+
+    A message is a dict of `value`, `key` and `callback`; one that was not queued gets `_error`. The partition is that
+    of all (`produce_batch` of confluent-kafka 2.16 ignores the one that its documentation offers each message).
+    """
+    producer.produce_batch(topic, messages, partition=partition)
+    return next((message["_error"] for message in messages if "_error" in message), None)
 
 
 def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:

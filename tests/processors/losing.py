@@ -20,12 +20,13 @@ class Losing:
         self._seen = -1
         self._lost: Callable[..., None] | None = None
 
-    def produce(self, topic: str, value: bytes, *, partition: int, on_delivery: Callable[..., None]) -> None:
-        self._seen += partition == 0
-        if partition == 0 and self._seen == self._number:
-            self._lost = on_delivery
-        else:
-            self._producer.produce(topic, value, partition=partition, on_delivery=on_delivery)
+    def produce_batch(self, topic: str, messages: list[dict[str, Any]], *, partition: int) -> None:
+        for message in messages:
+            self._seen += partition == 0
+            if partition == 0 and self._seen == self._number:
+                self._lost = message["callback"]
+            else:
+                self._producer.produce_batch(topic, [message], partition=partition)
 
     def poll(self, seconds: float) -> int:
         if self._lost is not None and self._seen >= self._number + self._later:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Any
 
 from continuity.config import Settings
@@ -120,6 +120,12 @@ class SequencerProcess:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(STOP_SECONDS)
+
+    def pause(self) -> None:
+        self.process.send_signal(SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(SIGCONT)
 
     def terminate(self) -> int:
         self.process.send_signal(SIGTERM)

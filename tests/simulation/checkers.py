@@ -104,9 +104,11 @@ def accepted_records_are_in_order(world: "World") -> None:
             if record.verdict is Verdict.EPOCH:
                 epoch, expected, numbers = epoch + 1, (epoch + 1, record.event["sequencer_id"]), 0
             grows = record.place >= last if record.verdict is Verdict.EPOCH else record.place > last
-            if record.owner != expected or number != numbers or not grows or number <= highest.get(record.owner, -1):
+            overtaken = record.verdict is not Verdict.EPOCH and number <= highest.get(record.owner, -1)
+            if record.owner != expected or number != numbers or not grows or overtaken:
                 raise Broken(accepted_records_are_in_order, f"{record.verdict} at {record.offset}: {record.event}")
             numbers, last = numbers + 1, record.place
+            highest = highest if record.verdict is not Verdict.EPOCH else {}
         elif record.verdict is Verdict.BACKWARDS and record.event["event_type"] != SEQUENCER_EPOCH:
             numbers += 1  # it has no effect but that its number is used up
         highest[record.owner] = max(number, highest.get(record.owner, -1))

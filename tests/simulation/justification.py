@@ -9,6 +9,7 @@ from continuity.core.records import Command
 from continuity.core.seal import digest
 from continuity.core.transitions import EVENT_TYPES
 from continuity.processors import CommandRecord
+from continuity.processors.tail import TAIL_BYTES_MAX
 from tests.simulation.broken import Broken
 from tests.simulation.owner import Batch
 from tests.simulation.partition import PARTITION, PARTITIONS
@@ -78,11 +79,13 @@ def _injustice(world: "World", told: "Told", record: CommandRecord, batch: Batch
 
 
 def _unavailability(world: "World", command: Command, batch: Batch) -> str | None:
-    """An outage has to be there: the database away, behind what this owner saw of it, rotten, or the chain damaged."""
+    """An outage has to be there: the database away, rotten, behind what this owner saw of it, or behind a small tail;
+    or the chain is damaged."""
     looks = batch.looks
     reasons = (
         command.workflow_id in looks.asked and looks.was_away,
         any(position < batch.seen for position in looks.fetched),
+        world.tail_bytes_max < TAIL_BYTES_MAX and any(position < batch.tail_start for position in looks.fetched),
         command.workflow_id in world.ever_rotten,
         command.workflow_id in world.truth.stopped,
     )

@@ -76,11 +76,12 @@ class WatchedStore:
 class Batch(NamedTuple):
     """A batch as it was decided, for the checkers: by whom, what, and what the database said. `seen` is the newest
     projected offset that this ownership had seen before, `log_end` where the events topic ended, `reach` how far this
-    owner can have written it."""
+    owner can have written it, `tail_start` from where on it could say what the database may not have."""
 
     sequencer_id: str
     log_end: int
     reach: int
+    tail_start: int
     records: tuple[CommandRecord, ...]
     looks: Looks
     seen: int
@@ -120,6 +121,7 @@ class Owner:
 
     def open(self, forced_by: str | None = None) -> None:
         """Begin an ownership from the log, or find out why not."""
+        as_of = self.cache.as_of_offset
         with rules(self.version):
             try:
                 opened = read_log(self.log, self.database, self.cache, forced_by)
@@ -139,6 +141,10 @@ class Owner:
             self.sequencer = Sequencer(opened, identity, self.cache)
         self.counts["opening: commands lost"] += self.sequencer.lost is not None
         self.counts["opening: with a tail"] += opened.tail.size_bytes > 0
+        overflows = opened.tail.start > self.database.projected.offset
+        self.counts["opening: tail overflows"] += overflows
+        older = self.database.projected.offset <= as_of < opened.tail.start and len(self.cache) > 0
+        self.counts["opening: cache older than the tail"] += older
         self.counts["opening: warm cache kept"] += len(self.cache) > 0
         self.counts["opening: adopted"] += forced_by is not None
         self.topic = self.log.commands
@@ -164,7 +170,7 @@ class Owner:
     def _decide(self, sequencer: Sequencer, records: list[CommandRecord]) -> bool:
         store = WatchedStore(self.database)
         fresh = tuple(record for record in records if record.offset >= sequencer.next_source_offset)
-        reach = sequencer.expected_offset + sequencer.in_flight
+        reach, tail_start = sequencer.expected_offset + sequencer.in_flight, sequencer._tail.start
         try:
             outgoing = sequencer.decide(records, store)
         except Dislodged:
@@ -174,7 +180,7 @@ class Owner:
         self.counts["restored with a tail"] += bool(looks.asked & replayed)
         self.counts["restored again"] += len(looks.asked & self._ever_warm)
         self._ever_warm |= looks.asked
-        self.batches.append(Batch(sequencer.sequencer_id, self.log.end(), reach, fresh, looks, self._seen))
+        self.batches.append(Batch(sequencer.sequencer_id, self.log.end(), reach, tail_start, fresh, looks, self._seen))
         self._seen = max(self._seen, *looks.fetched, 0)
         self.wire.send(outgoing)
         return True

@@ -17,6 +17,7 @@ from continuity import codec
 from continuity.codec import Reply
 from continuity.core import window
 from continuity.processors import Answer, CommandRecord
+from continuity.processors.tail import TAIL_BYTES_MAX, Tail
 from tests.simulation import checkers, faults
 from tests.simulation.clients import Clients
 from tests.simulation.database import Database
@@ -49,6 +50,8 @@ class World:
         self.now = NOON
         self.step = 0
         self.window_slots = self.random.choice((4, 8, 256, 256))
+        self.tail_bytes_max = self.random.choice((2_500, TAIL_BYTES_MAX, TAIL_BYTES_MAX))
+        self.projector_pace = self.random.choice((0.01, 0.1, 0.1))
         self.partition = Partition()
         self.database = Database(self.partition)
         self.truth = Truth(self.partition)
@@ -88,7 +91,7 @@ class World:
     # A run
 
     def run(self) -> "World":
-        with self._window():
+        with self._sizes():
             for self.step in range(self.steps):  # noqa: B020 - the step is the world's
                 self._act()
                 self.truth.read()
@@ -101,9 +104,10 @@ class World:
         return self
 
     @contextmanager
-    def _window(self) -> Iterator[None]:
-        """A short idempotency window rolls over in a short run."""
-        with patch.object(window, "SLOTS", self.window_slots):
+    def _sizes(self) -> Iterator[None]:
+        """A short idempotency window rolls over, and a small tail overflows, in a short run."""
+        small_tail = patch.object(Tail.__init__, "__defaults__", (self.tail_bytes_max,))
+        with patch.object(window, "SLOTS", self.window_slots), small_tail:
             yield
 
     def _act(self) -> None:
@@ -148,7 +152,7 @@ class World:
                 checkers.the_cache_is_bounded(owner)
         elif dice < 0.6:
             owner.wire.land(self.random.randint(1, 4))
-        elif dice < 0.9:
+        elif dice < 1 - self.projector_pace:
             for _ in range(self.random.randint(1, 4)):
                 owner.hear()
         else:

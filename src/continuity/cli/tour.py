@@ -57,7 +57,7 @@ def run(
     began = time.monotonic()
     asked, history, story = _settings(), _shipped_history(), Story(output.person(stderr=json))
     code = Exit.INTERRUPTED
-    with _sigterm_like_ctrl_c():
+    with _stopped_by_signals():
         story.opening()
         with story.watching("starting") as progress:
             settings = embedded.up(asked, progress, owner_pid=os.getpid())
@@ -70,6 +70,8 @@ def run(
                     time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             story.interrupted()
+            if code is Exit.INTERRUPTED and json:
+                output.fail("interrupted", "The run was interrupted.", "Start it again.", as_json=True)
         finally:
             with story.watching("stopping") as progress:
                 embedded.down(asked, progress)
@@ -192,12 +194,12 @@ def _shipped_history() -> Path:
 
 
 @contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    earlier = signal.signal(signal.SIGTERM, interrupt)
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does; and both do it also where a script's `&` has told the process to ignore Ctrl-C."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    earlier = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in zip(numbers, earlier, strict=True):
+            signal.signal(number, handler)

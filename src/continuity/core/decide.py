@@ -7,6 +7,8 @@ other clock enters a decision. (Design, section 2.)
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from continuity.core import canonical, commands, delta, limits
@@ -21,6 +23,7 @@ from continuity.core.seal import PRODUCER_VERSION, digest, seal
 from continuity.core.state import State
 from continuity.core.window import DIGEST
 
+_SENDER = attrgetter("tenant", "project", "workflow_id", "operator_id", "operator_kind", "session_id")
 OPERATOR_KINDS = ("human", "agent", "automation", "device")
 PRINTABLE = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{limits.OPERATOR_CHARACTERS_MAX}}}")
 
@@ -97,24 +100,33 @@ def decide(state: State, command: Command, now: int) -> Accepted | Duplicate | R
 
 def check_form(command: Command) -> Body:
     """The typed body of a well-formed command; `FormError` names the first field at fault."""
-    for name, value in (("tenant", command.tenant), ("project", command.project)):
-        if not NAME.fullmatch(value):
-            raise FormError("invalid_field", f"{name} must match {NAME.pattern}.")
     after = command.command_id if command.after is None else command.after
     for name, value in (("command_id", command.command_id), ("after", after)):
         if not UUID_TEXT.fullmatch(value) or value == NIL:
             raise FormError("invalid_field", f"{name} must be a UUID in lower case, and not the nil UUID.")
-    if command.workflow_id != workflow_id(command.tenant, command.project):
-        raise FormError("invalid_field", "workflow_id is not the one of this tenant and project.")
-    if command.operator_kind not in OPERATOR_KINDS:
-        raise FormError("invalid_field", f"operator_kind must be one of {', '.join(OPERATOR_KINDS)}.")
-    session_id = command.operator_id if command.session_id is None else command.session_id
-    for name, value in (("operator_id", command.operator_id), ("session_id", session_id)):
-        if not PRINTABLE.fullmatch(value):
-            raise FormError(
-                "invalid_field", f"{name} must have 1 to {limits.OPERATOR_CHARACTERS_MAX} printable characters."
-            )
+    fault = _sender_fault(*_SENDER(command))
+    if fault:
+        raise FormError("invalid_field", fault)
     return commands.parse_canonical(command.command_type, command.body)
+
+
+@lru_cache(maxsize=8_192)
+def _sender_fault(
+    tenant: str, project: str, workflow: str, operator_id: str, operator_kind: str, session_id: str | None
+) -> str | None:
+    """What is wrong with whose and who, or None: the same for every command of one operator in one project."""
+    for name, value in (("tenant", tenant), ("project", project)):
+        if not NAME.fullmatch(value):
+            return f"{name} must match {NAME.pattern}."
+    if workflow != workflow_id(tenant, project):
+        return "workflow_id is not the one of this tenant and project."
+    if operator_kind not in OPERATOR_KINDS:
+        return f"operator_kind must be one of {', '.join(OPERATOR_KINDS)}."
+    session_id = operator_id if session_id is None else session_id
+    for name, value in (("operator_id", operator_id), ("session_id", session_id)):
+        if not PRINTABLE.fullmatch(value):
+            return f"{name} must have 1 to {limits.OPERATOR_CHARACTERS_MAX} printable characters."
+    return None
 
 
 def _known(state: State, command: Command, command_digest: str, body: Body) -> Duplicate | Rejected | None:
@@ -324,7 +336,7 @@ def _goal(state: State, goal_id: str) -> Any:
 
 
 def _task(state: State, task_id: str) -> Task:
-    task = state.tasks.get(task_id)
+    task: Task | None = state.tasks.get(task_id)
     if task is None:
         raise _Refusal("unknown_task", f"The project has no task {task_id}.")
     return task

@@ -1,8 +1,8 @@
 """The work state of one workflow: an immutable value, with the few indices that keep a decision's cost flat. Pure.
 
-Entities are JSON documents (`core.records`) in persistent maps, so the state before a decision stays whole while the
-one after it shares all but the changed paths. What the checksum and the deltas cover is `work`; the head of the chain
-and the idempotency window belong to the log and are not in it.
+Entities are JSON documents (`core.records`) in persistent maps (`core.documents`), so the state before a decision stays
+whole while the one after it shares all but the changed paths. What the checksum and the deltas cover is `work`; the
+head of the chain and the idempotency window belong to the log and are not in it.
 """
 
 from __future__ import annotations  # HashTrieMap takes type arguments in its stub only
@@ -13,14 +13,15 @@ from typing import Any, NamedTuple, cast
 from rpds import HashTrieMap
 
 from continuity.core import canonical, tree
+from continuity.core.documents import EMPTY, Documents
 from continuity.core.ids import ZERO_HASH
-from continuity.core.records import Change, Checkpoint, Event, Goal, Task
+from continuity.core.records import Change, Event
 from continuity.core.window import Window
 
 ENTRY_BYTES = 4
 """What JSON adds to an entry's key and document: two quotes, a colon, a comma."""
 
-_EMPTY: HashTrieMap[str, Any] = HashTrieMap()
+_NO_COUNTS: HashTrieMap[str, int] = HashTrieMap()
 EMPTY_BYTES = len(
     b'{"checkpoints":{},"goals":{},"grants":{},"silent_deaths":{},"steps":{},"tasks":{},"token_counter":0}'
 )
@@ -33,14 +34,14 @@ class State(NamedTuple):
     head_seq: int = 0
     head_hash: str = ZERO_HASH
     head_timestamp: int = 0
-    goals: HashTrieMap[str, Goal] = _EMPTY
-    tasks: HashTrieMap[str, Task] = _EMPTY
-    checkpoints: HashTrieMap[str, Checkpoint] = _EMPTY
-    grants: HashTrieMap[str, Any] = _EMPTY
-    steps: HashTrieMap[str, Any] = _EMPTY
-    silent_deaths: HashTrieMap[str, Any] = _EMPTY
+    goals: Documents = EMPTY
+    tasks: Documents = EMPTY
+    checkpoints: Documents = EMPTY
+    grants: Documents = EMPTY
+    steps: Documents = EMPTY
+    silent_deaths: Documents = EMPTY
     token_counter: int = 0
-    open_tasks: HashTrieMap[str, int] = _EMPTY
+    open_tasks: HashTrieMap[str, int] = _NO_COUNTS
     digests: tree.Tree = tree.EMPTY
     size_bytes: int = EMPTY_BYTES
     window: Window = Window()
@@ -58,25 +59,19 @@ class State(NamedTuple):
 
     def with_changes(self, changes: Iterable[Change]) -> State:
         """Replace, add or remove entities, and keep the indices, the size and the digests in step."""
-        maps: dict[str, HashTrieMap[str, Any]] = {}
+        maps: dict[str, Documents] = {}
         open_tasks = self.open_tasks
         size = self.size_bytes
         leaves = []
         for collection, key, document in changes:
-            entities = maps.get(collection)
-            if entities is None:
-                entities = getattr(self, collection)
-            known = entities.get(key)
-            before = None if known is None else canonical.dumps(known)
+            documents: Documents = maps[collection] if collection in maps else getattr(self, collection)
+            before = documents.raw(key)
             after = None if document is None else canonical.dumps(document)
             leaves.append((f"{collection}/{key}", before, after))
             size += _entry_size(key, after) - _entry_size(key, before)
             if collection == "tasks":
-                open_tasks = _counted(open_tasks, known, document)
-            if document is not None:
-                maps[collection] = entities.insert(key, document)
-            elif known is not None:
-                maps[collection] = entities.remove(key)
+                open_tasks = _counted(open_tasks, documents.get(key), document)
+            maps[collection] = documents.replaced(key, after)
         digests = self.digests.update(leaves)
         return self._replace(open_tasks=open_tasks, digests=digests, size_bytes=size, **cast("Any", maps))
 

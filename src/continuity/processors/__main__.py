@@ -1,5 +1,6 @@
 """`python -m continuity.processors`: a sequencer process. SIGTERM drains it; exit code 78 is a configuration fault."""
 
+import gc
 import logging
 import sys
 from threading import Event
@@ -16,6 +17,9 @@ from continuity.service import Health, log_to_stderr, serve_health, stop_on_sign
 RETRY_SECONDS = 1.0
 EXIT_CONFIGURATION = 78
 """`EX_CONFIG` of sysexits.h: starting again without a change is of no use."""
+GARBAGE_THRESHOLD = 50_000
+"""A batch makes thousands of objects that die with it, and no cycles (none in 60,000 commands): looking for them every
+700 objects, as Python does by itself, took 11 % of the sequencer's time."""
 
 
 def main() -> int:
@@ -30,6 +34,9 @@ def main() -> int:
             return 0
         loop = Loop(settings, Breaker(Store(settings.postgres_dsn)), health)
         export(loop)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         loop.run(stop)
     except ConfigError as error:
         logging.getLogger("sequencer").error("%s", error)  # noqa: TRY400 - the reason is the message

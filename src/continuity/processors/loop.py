@@ -8,12 +8,13 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from threading import Event as StopEvent
+from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from continuity import codec, kafka
 from continuity.config import Settings
@@ -21,7 +22,7 @@ from continuity.errors import ConfigError, ContinuityError, Retryable
 from continuity.processors.cache import Cache
 from continuity.processors.opening import Outdated, read_log
 from continuity.processors.ports import SourceFacts, WorkStore
-from continuity.processors.sequencer import Answer, CommandRecord, Dislodged, Sequencer
+from continuity.processors.sequencer import Answer, CommandRecord, Dislodged, Outgoing, Sequencer
 from continuity.service import Health
 
 BATCH_MAX = 1_000
@@ -44,6 +45,12 @@ class KafkaPartitionLog:
     def source(self) -> SourceFacts:
         """The commands partition as it is now."""
         topic_id, partitions = kafka.topic_id(self._settings, self._settings.commands_topic)
+        if partitions != self._settings.partitions:
+            raise ConfigError(
+                f"The topic {self._settings.commands_topic} has {partitions} partitions now, and had"
+                f" {self._settings.partitions}: workflows would move to others, and have two histories.",
+                fix="Make the topics anew with the former number, and run `continuity adopt`.",
+            )
         low, end = kafka.watermarks(self._consumer, self._settings.commands_topic, self._partition)
         return SourceFacts(self._partition, partitions, topic_id, low, end)
 
@@ -82,6 +89,7 @@ class Loop:
         self._answers = kafka.answer_producer(settings)
         self._producer: Producer | None = None
         self._failure: str | None = None
+        self._leaving: list[Answer] = []
         self._joined = False
         self.counts: Counter[str] = Counter()
 
@@ -173,7 +181,7 @@ class Loop:
             number, sequencer.epoch, sequencer.expected_offset, sequencer.next_source_offset,
         )  # fmt: skip
         owned.sequencer = sequencer
-        self._append(sequencer, sequencer.opening.epoch_seq, sequencer.opening.value)
+        self._append(sequencer, [sequencer.opening])
 
     def _postpone(self, number: int, owned: _Ownership, error: ContinuityError) -> None:
         owned.due = time.monotonic() + self._backoff(owned)
@@ -230,8 +238,7 @@ class Loop:
             if self._failure is not None or owned is None or owned.sequencer is None:
                 continue
             try:
-                for outgoing in owned.sequencer.decide(records, self._store):
-                    self._append(owned.sequencer, outgoing.epoch_seq, outgoing.value)
+                self._append(owned.sequencer, owned.sequencer.decide(records, self._store))
             except Dislodged as error:
                 self._fail(str(error))
 
@@ -243,22 +250,17 @@ class Loop:
 
     # Records out
 
-    def _append(self, sequencer: Sequencer, epoch_seq: int, value: bytes) -> None:
+    def _append(self, sequencer: Sequencer, outgoing: Sequence[Outgoing]) -> None:
+        """Hand a batch to the producer at once: one by one, the first would leave alone and the others wait for it."""
+        if self._failure is not None or not outgoing:
+            return  # after a failure nothing more is sent: its place in the log is gone
         if self._producer is None:
             self._producer = kafka.event_producer(self._settings)
-        delivered = partial(self._delivered, self._producer, sequencer, epoch_seq)
-        while True:
-            try:
-                self._producer.produce(
-                    self._settings.events_topic, value, partition=sequencer.partition, on_delivery=delivered
-                )
-            except BufferError:
-                self._producer.poll(DELIVERY_POLL_SECONDS)
-            except KafkaException as error:
-                self._fail(f"append: {error.args[0].str()}")
-                return
-            else:
-                return
+        delivered = partial(self._delivered, self._producer, sequencer)
+        messages = [{"value": each.value, "callback": partial(delivered, each.epoch_seq)} for each in outgoing]
+        error = kafka.produce(self._producer, self._settings.events_topic, messages, sequencer.partition)
+        if error is not None:
+            self._fail(f"append: {error.str()}")
 
     def _delivered(
         self, producer: Producer, sequencer: Sequencer, epoch_seq: int, error: KafkaError | None, message: Message
@@ -275,8 +277,7 @@ class Loop:
             return
         if epoch_seq == 0:
             self._begin(sequencer)
-        for answer in answers:
-            self._publish(answer)
+        self._leaving += answers
 
     def _begin(self, sequencer: Sequencer) -> None:
         """The epoch is open: fetch commands from where the log says."""
@@ -297,24 +298,23 @@ class Loop:
     def _poll_producer(self, seconds: float) -> None:
         if self._producer is not None:
             self._producer.poll(seconds)
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            self._publish(leaving)
 
-    def _publish(self, answer: Answer) -> None:
-        if answer.reply is not None and answer.reply_to is not None:
-            self._send(
-                self._settings.replies_topic,
-                codec.encode_reply(answer.reply),
-                answer.reply_to.correlation,
-                answer.reply_to.partition,
-            )
-        if answer.rejection is not None:
-            key = answer.rejection["workflow_id"] or ""
-            self._send(self._settings.rejections_topic, codec.encode_rejection(answer.rejection), key, -1)
-
-    def _send(self, topic: str, value: bytes, key: str, number: int) -> None:
-        try:
-            self._answers.produce(topic, value, key=key, partition=number)
-        except (BufferError, KafkaException):
-            self.counts["answers_dropped"] += 1  # its client asks again with the same command_id
+    def _publish(self, answers: list[Answer]) -> None:
+        """Send what was confirmed together, together. A lost answer makes its client ask again."""
+        leaving: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for each in answers:
+            if each.reply is not None and each.reply_to is not None:
+                message = {"value": codec.encode_reply(each.reply), "key": each.reply_to.correlation}
+                leaving.setdefault((self._settings.replies_topic, each.reply_to.partition), []).append(message)
+            if each.rejection is not None:
+                message = {"value": codec.encode_rejection(each.rejection), "key": each.rejection["workflow_id"] or ""}
+                leaving.setdefault((self._settings.rejections_topic, kafka.BY_KEY), []).append(message)
+        for (topic, partition), messages in leaving.items():
+            if kafka.produce(self._answers, topic, messages, partition) is not None:
+                self.counts["answers_dropped"] += sum("_error" in message for message in messages)
 
     def _fail(self, reason: str) -> None:
         self._failure = self._failure or reason

@@ -14,7 +14,7 @@ with a new producer, from the log. Five rules keep the log right whoever else ma
 from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from continuity import codec
 from continuity.codec import Rejection, Reply, ReplyTo
@@ -30,6 +30,8 @@ from continuity.errors import Retryable
 from continuity.processors.cache import Cache
 from continuity.processors.opening import Opened
 from continuity.processors.ports import Fetched, WorkStore
+
+_NO_EVENT: Any = dict.fromkeys(("event_seq", "event_id", "event_type", "goal_id", "task_id", "state_checksum"))
 
 
 class Dislodged(Exception):
@@ -248,36 +250,34 @@ class Sequencer:
 
     def _answer(self, decided: _Decided) -> Answer:
         record, command, reply_to, outcome = decided
-        self.counts[_status(outcome)] += 1
+        status = _status(outcome)
+        self.counts[status] += 1
         rejection = self._rejection(record, command, outcome) if isinstance(outcome, Rejected) else None
         if reply_to is None or command is None:
             return Answer(None, None, rejection)
-        reply = Reply(
-            command_id=command.command_id,
-            workflow_id=command.workflow_id,
-            status=_status(outcome),
-            event_seq=None,
-            event_id=None,
-            event_type=None,
-            goal_id=None,
-            task_id=None,
-            state_checksum=None,
-            fencing_token=None,
-            code=None,
-            detail=None,
-            fix=None,
-            partition=self.partition,
-            source_offset=record.offset,
-            source_generation=self.generation,
-            epoch=self.epoch,
-        )
-        if isinstance(outcome, Accepted):
-            event = outcome.event
-            for name in ("event_seq", "event_id", "event_type", "goal_id", "task_id", "state_checksum"):
-                reply[name] = event[name]
-        elif isinstance(outcome, Duplicate):
+        event = outcome.event if isinstance(outcome, Accepted) else _NO_EVENT
+        reply: Reply = {
+            "command_id": command.command_id,
+            "workflow_id": command.workflow_id,
+            "status": status,
+            "event_seq": event["event_seq"],
+            "event_id": event["event_id"],
+            "event_type": event["event_type"],
+            "goal_id": event["goal_id"],
+            "task_id": event["task_id"],
+            "state_checksum": event["state_checksum"],
+            "fencing_token": None,
+            "code": None,
+            "detail": None,
+            "fix": None,
+            "partition": self.partition,
+            "source_offset": record.offset,
+            "source_generation": self.generation,
+            "epoch": self.epoch,
+        }
+        if isinstance(outcome, Duplicate):
             reply.update(outcome._asdict())  # type: ignore[typeddict-item]
-        else:
+        elif isinstance(outcome, Rejected):
             reply["code"], reply["detail"], reply["fix"] = outcome.code, outcome.detail, outcome.fix
         return Answer(reply_to, reply, rejection)
 

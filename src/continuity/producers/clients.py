@@ -45,6 +45,7 @@ class CommandClient:
         """The same without waiting: many commands may be on the way at once."""
         future: Future[Outcome] = Future()
         self._exchange.submit(command_of(request), wait, deadline_seconds, future)
+        self._exchange.post()
         return future
 
 
@@ -82,8 +83,10 @@ class AsyncCommandClient:
     ) -> Outcome:
         """As `CommandClient.send`."""
         command = command_of(request)
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._exchange.submit(command, wait, deadline_seconds, future)  # type: ignore[arg-type]  # settled in the loop
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        if self._exchange.submit(command, wait, deadline_seconds, future):  # type: ignore[arg-type]  # settled here
+            loop.call_soon(self._exchange.post)  # after all that the loop runs now: they leave together
         return await future
 
     def _settle(self, settled: "list[tuple[Future[Outcome], Outcome | ContinuityError]]") -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -61,7 +62,8 @@ class Exchange:
         self._lock = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._settled: list[tuple[Future[Outcome], Outcome | ContinuityError]] = []
-        self._sent = 0
+        self._outbox: list[tuple[_Pending, dict[str, Any]]] = []
+        self._attempts = 0
         self._stop = threading.Event()
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
@@ -107,38 +109,55 @@ class Exchange:
             self._finish(pending, Retryable("The client was closed before the outcome was known."))
         self._flush_settled()
 
-    def submit(self, command: Command, wait: Wait, deadline_seconds: float, future: "Future[Outcome]") -> None:
-        """Send a command whose form was checked. Raises Retryable (`overloaded`) when too many are on the way."""
+    def submit(self, command: Command, wait: Wait, deadline_seconds: float, future: "Future[Outcome]") -> bool:
+        """Put a command whose form was checked into the outbox; whether it is the first there. `post` sends them.
+
+        Raises Retryable (`overloaded`) when too many are on the way.
+        """
         now = time.monotonic()
         with self._lock:
             if len(self._pending) >= self._in_flight_max:
                 raise Retryable(
                     f"{len(self._pending)} commands are on the way already.", code="overloaded", retry_after_seconds=0.5
                 )
-            pending = _Pending(command, future, wait, now + deadline_seconds, now)
-            self._attempt(pending, now)
+            self._attempt(_Pending(command, future, wait, now + deadline_seconds, now), now)
+            return len(self._outbox) == 1
+
+    def post(self) -> None:
+        """Send what is in the outbox, in one step: one by one, the first would leave alone and the others wait."""
+        with self._lock:
+            self._post()
 
     # In the caller's thread or ours, under the lock
 
     def _attempt(self, pending: _Pending, now: float) -> None:
         self._pending.pop(pending.correlation, None)
-        self._sent += 1
+        self._attempts += 1
         pending.attempts += 1
-        pending.correlation = f"{self._instance}-{self._sent}"
+        pending.correlation = f"{self._instance}-{self._attempts}"
         pending.due = now + ATTEMPT_SECONDS
         self._pending[pending.correlation] = pending
-        durable = pending.wait == "durable"
-        reply_to = None if durable else ReplyTo(self._reply_partition, pending.correlation)
+        message: dict[str, Any] = {"key": pending.command.workflow_id}
+        if pending.wait == "durable":
+            message["value"] = codec.encode_command(pending.command, None)
+            message["callback"] = self._on_durable(pending)
+        else:
+            reply_to = ReplyTo(self._reply_partition, pending.correlation)
+            message["value"] = codec.encode_command(pending.command, reply_to)
+        self._outbox.append((pending, message))
+
+    def _post(self) -> None:
+        if not self._outbox:
+            return
+        outbox, self._outbox = self._outbox, []
         assert self._producer is not None, "The exchange was not started."
-        try:
-            self._producer.produce(
-                self._settings.commands_topic,
-                codec.encode_command(pending.command, reply_to),
-                key=pending.command.workflow_id,
-                on_delivery=self._on_durable(pending) if durable else None,
-            )
-        except (BufferError, KafkaException):
-            pending.due = now + RETRY_SECONDS  # the queue is full: it drains, or the deadline comes
+        messages = [message for _, message in outbox]
+        if kafka.produce(self._producer, self._settings.commands_topic, messages, kafka.BY_KEY) is None:
+            return
+        now = time.monotonic()
+        for pending, message in outbox:
+            if "_error" in message:
+                pending.due = now + RETRY_SECONDS  # the queue is full: it drains, or the deadline comes
 
     def _on_durable(self, pending: _Pending) -> Callable[[KafkaError | None, Message], None]:
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -197,6 +216,7 @@ class Exchange:
                     self._finish(pending, Retryable(detail, code="unavailable"))
                 else:
                     self._attempt(pending, now)
+            self._post()
         self._flush_settled()
 
     def _finish(self, pending: _Pending, result: Outcome | ContinuityError) -> None:
