@@ -29,7 +29,8 @@ FAULTS_AND_STATES = (
     "record: backwards", "record: undecodable", "workflows stopped", "window rolled over",
     # What owners met
     "opening: database away", "opening: outdated, left", "opening: another commands topic", "opening: adopted",
-    "opening: commands lost", "opening: with a tail", "opening: warm cache kept", "reopened: dislodged",
+    "opening: commands lost", "opening: with a tail", "opening: tail overflows", "opening: warm cache kept",
+    "opening: cache older than the tail", "reopened: dislodged",
     "reopened: a record failed", "reopened: connection lost", "reopened: offset out of range",
     "reopened: the commands topic is another one", "reopened: the projection is ahead", "restored",
     "restored with a tail", "restored again", "database: asked while away", "database: rebuilt",
