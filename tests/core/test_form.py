@@ -263,6 +263,43 @@ def test_the_json_schema_says_what_the_form_check_does(name: str) -> None:
             assert form[field]["uniqueItems"]
 
 
+def test_each_kind_of_field_has_its_json_schema() -> None:
+    uuid = {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    }
+
+    def text(maximum: int) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": maximum}
+
+    def many(item: dict[str, Any], maximum: int) -> dict[str, Any]:
+        return {"type": "array", "items": item, "maxItems": maximum, "uniqueItems": True}
+
+    def form(name: str) -> dict[str, Any]:
+        return dict(commands.json_schema(name)["properties"])
+
+    assert form("add_task") == {
+        "goal_id": uuid,
+        "title": text(500),
+        "acceptance_criteria": many(text(1_000), 50),
+        "depends_on": many(uuid, 100),
+    }
+    assert form("set_goal_status") == {
+        "goal_id": uuid,
+        "status": {"type": "string", "enum": ["active", "paused", "done"]},
+    }
+    assert form("set_goal_priority")["priority"] == {"type": "integer", "minimum": -1_000, "maximum": 1_000}
+    assert form("block_task")["blocker"] == {
+        "type": "object",
+        "properties": {"text": text(1_000), "clears_when": text(1_000)},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+    assert commands.json_schema("create_goal")["type"] == "object"
+    assert commands.json_schema("create_goal")["description"] == commands.CreateGoal.__doc__
+
+
 @sampled(
     st.sampled_from([*COMMANDS, "nonsense", ""]),
     st.text(max_size=50) | st.recursive(
