@@ -5,6 +5,7 @@ from statistics import median
 
 from rich.console import Console
 
+from benchmarks.effort import Effort
 from benchmarks.rows import Latencies, Row, middle
 from benchmarks.workload import Project, accepted, checkpoint, closed_loop, request
 from continuity import codec
@@ -40,17 +41,17 @@ def measure_decision(*, rounds: int, commands: int) -> list[Row]:
 
 
 async def measure_end_to_end(
-    client: AsyncCommandClient, small: Project, large: Project, *, rounds: int, seconds: float, console: Console
+    client: AsyncCommandClient, small: Project, large: Project, *, effort: Effort, console: Console
 ) -> list[Row]:
     """Committed commands of one project, c=64: ten tasks and ten thousand in turn."""
     seen: dict[str, list[Latencies]] = {small.name: [], large.name: []}
-    for turn in range(rounds):
+    for turn in range(effort.rounds):
         for project in (small, large):
 
             async def call(_: int, number: int, project: Project = project) -> None:
                 await accepted(client, checkpoint(project, number))
 
-            seen[project.name].append(await closed_loop(64, seconds, call))
+            seen[project.name].append(await closed_loop(64, effort.seconds, call))
         figures = ", ".join(f"{found[-1].per_second:,.0f}/s" for found in seen.values())
         console.print(f"  one project of 10 and of 10,000 tasks, c=64, round {turn + 1}: {figures}")
     few, lots = (middle(found) for found in seen.values())

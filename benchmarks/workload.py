@@ -2,19 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
 
 from benchmarks.rows import Latencies
+from continuity import codec, kafka
+from continuity.config import Settings
+from continuity.core.ids import entity_id, workflow_id
 from continuity.keys import LOCAL_TENANT
 from continuity.producers import AsyncCommandClient, Outcome, Request
+from continuity.producers.request import command_of
 
 TENANT = LOCAL_TENANT
 TASKS = 10
-SEEDING_AT_ONCE = 128
-SEED_SECONDS = 60.0
+WAIT_SECONDS_MAX = 300.0
+POLL_SECONDS = 0.05
 
 CHECKPOINT = {
     "where_left_off": "Half of it is done: the reader takes all files of the first folder, the second is open.",
@@ -24,7 +28,7 @@ CHECKPOINT = {
 
 
 class Project(NamedTuple):
-    """A seeded project, and its tasks in the order in which they were added."""
+    """A project, and its tasks in the order in which they were added."""
 
     name: str
     tasks: list[str]
@@ -40,48 +44,74 @@ def checkpoint(project: Project, number: int) -> Request:
     return request(project.name, "update_checkpoint", task_id=project.tasks[number % len(project.tasks)], **CHECKPOINT)
 
 
+def planned(name: str, tasks: int = TASKS) -> tuple[Project, list[Request]]:
+    """A project, and the commands that make it: a goal, its tasks, a checkpoint of each; the first task is begun."""
+    workflow = workflow_id(TENANT, name)
+    goal = request(name, "create_goal", text="Read every folder of the archive", priority=3)
+    goal_id = entity_id(workflow, goal.command_id)
+    added = [
+        request(name, "add_task", goal_id=goal_id, title=f"Read folder {number} of the archive")
+        for number in range(tasks)
+    ]
+    project = Project(name, [entity_id(workflow, each.command_id) for each in added])
+    checkpoints = [checkpoint(project, number) for number in range(tasks)]
+    return project, [goal, *added, *checkpoints, request(name, "start_task", task_id=project.tasks[0])]
+
+
+def fill(settings: Settings, requests: Iterable[Request]) -> int:
+    """Put commands into their topic, durably, each asking for a reply that nobody waits for. How many they were."""
+    producer = kafka.command_producer(settings, kafka.TIMEOUT_SECONDS)
+    sent = 0
+    for each in requests:
+        command = command_of(each)
+        reply_to = codec.ReplyTo(sent % settings.partitions, f"{'0' * 12}-{sent}")
+        while True:
+            try:
+                producer.produce(
+                    settings.commands_topic, codec.encode_command(command, reply_to), key=command.workflow_id
+                )
+            except BufferError:
+                producer.poll(POLL_SECONDS)
+            else:
+                break
+        sent += 1
+        if sent % 1_000 == 0:
+            producer.poll(0)
+    if producer.flush(60):
+        raise RuntimeError("The broker did not take all commands.")
+    return sent
+
+
+def log_end(settings: Settings, topic: str) -> int:
+    """The number of records that were ever written to a topic."""
+    consumer = kafka.reader(settings, "bench")
+    try:
+        return sum(kafka.watermarks(consumer, topic, number)[1] for number in range(settings.partitions))
+    finally:
+        consumer.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again, for a bounded time."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Waited {WAIT_SECONDS_MAX:.0f} s until {what}.")
+        time.sleep(POLL_SECONDS)
+
+
 async def accepted(client: AsyncCommandClient, command: Request) -> Outcome:
     """Send a command that has to be accepted."""
-    outcome = await client.send(command, deadline_seconds=SEED_SECONDS)
+    outcome = await client.send(command, deadline_seconds=30)
     if outcome["status"] != "accepted":
         raise RuntimeError(f"{command.command_type} was {outcome['status']}: {outcome['detail']}")
     return outcome
 
 
-async def seed(client: AsyncCommandClient, name: str, tasks: int = TASKS, checkpoints: int = TASKS) -> Project:
-    """A goal, its tasks, and a checkpoint for the first ones; the first task is being done."""
-    goal = await accepted(client, request(name, "create_goal", text="Read every folder of the archive", priority=3))
-    gate = asyncio.Semaphore(SEEDING_AT_ONCE)
-
-    async def add(number: int) -> str:
-        async with gate:
-            title = f"Read folder {number} of the archive"
-            outcome = await accepted(client, request(name, "add_task", goal_id=goal["goal_id"], title=title))
-            assert outcome["task_id"] is not None
-            return outcome["task_id"]
-
-    made = Project(name, list(await asyncio.gather(*map(add, range(tasks)))))
-    for number in range(checkpoints):
-        await accepted(client, checkpoint(made, number))
-    await accepted(client, request(name, "start_task", task_id=made.tasks[0]))
-    return made
-
-
-async def seed_many(client: AsyncCommandClient, names: list[str]) -> list[Project]:
-    """Many projects, so many at a time that the broker is busy and nobody waits for long."""
-    gate = asyncio.Semaphore(SEEDING_AT_ONCE)
-
-    async def one(name: str) -> Project:
-        async with gate:
-            return await seed(client, name)
-
-    return list(await asyncio.gather(*map(one, names)))
-
-
 async def closed_loop(callers: int, seconds: float, call: Callable[[int, int], Awaitable[None]]) -> Latencies:
     """`callers` at once, each with one call on the way: `call(caller, number)`. What they saw in so many seconds."""
     durations: list[float] = []
-    numbers = count()
+    numbers: Iterator[int] = count()
     began = time.perf_counter()
     end = began + seconds
 
