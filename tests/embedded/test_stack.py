@@ -244,7 +244,10 @@ def test_a_start_that_cannot_work_says_why_and_leaves_nothing_behind(running):
 def test_a_start_that_is_interrupted_leaves_nothing_behind(running):
     embedded.down(running)
     program = (
-        "from pathlib import Path; from continuity import embedded; from continuity.config import Settings\n"
+        "import signal; from pathlib import Path\n"
+        "from continuity import embedded; from continuity.config import Settings\n"
+        # Ignored signals are inherited: a test run in the background of a shell would have this one ignored, too.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"settings = Settings(data_dir=Path({str(running.data_dir)!r}))\n"
         "embedded.up(settings, lambda step: print(step.part, step.message, flush=True), services=())"
     )
