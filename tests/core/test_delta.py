@@ -6,29 +6,39 @@ import jsonpatch
 import pytest
 
 from continuity.core import canonical, delta
-from continuity.core.decide import Accepted, decide
+from continuity.core.decide import decide
 from continuity.core.delta import DeltaMismatch, apply_delta, compute_delta
+from continuity.core.outcome import Accepted
 from continuity.core.restore import restore
 from continuity.core.state import State
 from tests.spec import (
     WORKFLOW,
+    acquire,
     add_task,
     amend_task,
+    begin_step,
     block_task,
+    claim,
+    complete_step,
     complete_task,
     create_goal,
     entity,
+    fail_step,
     given,
+    release,
     reopen_task,
     set_goal_status,
     start_task,
+    under,
     update_checkpoint,
 )  # fmt: skip
 
 STEPS = [
     create_goal("goal"), add_task("task"), add_task("late", after=("task",)), start_task("task"), block_task("task"),
     update_checkpoint("task"), start_task("task"), amend_task("late", depends_on=[]),
-    complete_task("task", evidence="e"), reopen_task("task"), update_checkpoint("task"), complete_task("task"),
+    complete_task("task", evidence="e"), reopen_task("task"), claim("ada", "task"), begin_step("fetch", 1),
+    fail_step("fetch", 1, 1), claim("ada", "task"), begin_step("fetch", 2), complete_step("fetch", 2, 2, ref="blob:1"),
+    under(2, update_checkpoint("task")), under(2, complete_task("task")), acquire("ada"), release(3),
     set_goal_status("goal", "paused"),
 ]  # fmt: skip
 
@@ -53,12 +63,50 @@ def test_a_change_touches_single_fields() -> None:
     assert {"op": "remove", "path": f"{task}/blockers"} in operations(unblocked)
 
 
-def test_every_path_has_two_or_three_segments_and_needs_no_escape() -> None:
+def test_a_grant_adds_itself_and_sets_the_counter() -> None:
+    story = given(create_goal("goal"), acquire("ada"))
+    assert operations(story) == [
+        {"op": "add", "path": "/grants/workflow", "value": story.grant()},
+        {"op": "replace", "path": "/token_counter", "value": 1},
+    ]
+    assert operations(story.when(release(1))) == [{"op": "remove", "path": "/grants/workflow"}]
+
+
+def test_silent_deaths_are_numbers_that_are_added_replaced_and_removed() -> None:
+    story = given(create_goal("goal"), add_task("task"))
+    path = f"/silent_deaths/{entity('task')}"
+    found = []
+    for _ in range(4):
+        story = story.when(claim("ada", "task")).later(60)
+        found += [each for each in operations(story) if each["path"] == path]
+    story = story.when(update_checkpoint("task"))
+    assert found == [{"op": "add", "path": path, "value": 1}] + [
+        {"op": "replace", "path": path, "value": n} for n in (2, 3)
+    ]
+    assert {"op": "remove", "path": path} in operations(story)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/token_counter", "value": 2},
+        {"op": "replace", "path": "/token_counter", "value": "2"},
+        {"op": "replace", "path": "/token_counter", "value": True},
+        {"op": "add", "path": "/grants/workflow", "value": {}},
+        {"op": "remove", "path": "/steps/fetch"},
+    ],
+)
+def test_a_delta_that_does_not_fit_what_is_held_is_noticed(operation: Any) -> None:
+    with pytest.raises(DeltaMismatch, match=operation["op"]):
+        apply_delta(given(create_goal("goal"), acquire("ada")).state, [operation])
+
+
+def test_every_path_needs_no_escape_and_names_an_entity_a_field_or_the_counter() -> None:
     story = given(*STEPS)
     for event in story.events:
         for operation in canonical.loads(event["delta"]):
             assert operation["op"] in ("add", "replace", "remove")
-            assert len(operation["path"].split("/")) in (3, 4)
+            assert len(operation["path"].split("/")) in (3, 4) or operation["path"] == "/token_counter"
             assert "~" not in operation["path"]
             assert ("value" in operation) == (operation["op"] != "remove")
 
@@ -82,10 +130,10 @@ def test_a_computed_delta_leads_there_as_well_forwards_and_backwards(start: int,
     patch = compute_delta(old, new)
     reached = apply_delta(old, patch)
     assert reached.work == new.work == jsonpatch.apply_patch(old.work, patch)
-    assert (reached.checksum, reached.size_bytes, reached.open_tasks) == (
+    assert (reached.checksum, reached.size_bytes, reached.lookup.open_tasks) == (
         new.checksum,
         new.size_bytes,
-        new.open_tasks,
+        new.lookup.open_tasks,
     ) or start > end
     assert reached.checksum == new.checksum
     assert compute_delta(new, new) == []
@@ -136,7 +184,7 @@ def test_a_state_that_was_read_back_makes_the_same_event_byte_for_byte() -> None
     restored = restore(WORKFLOW, story.events)
     assert [*restored.tasks[entity("task")]] == [*story.task("task")], "the order of its fields is the same"
     for asked in STEPS[6:]:
-        outcome = decide(restored, asked, story.now)
+        outcome = decide(restored, asked, story.now, story.known_liveness())
         story = story.when(asked)
         assert outcome == story.outcome
         assert isinstance(outcome, Accepted)

@@ -12,6 +12,11 @@ from tests.spec import WORKFLOW, add_task, complete_task, create_goal, given, st
 
 def test_every_event_type_has_an_evolution() -> None:
     for event_type in EVENT_TYPES.values():
+        if event_type in ("lease_released", "project_forked"):
+            assert changes(State(WORKFLOW), event_type, {}, 1, "") == []  # known, and there is nothing to change here
+            continue
+        if event_type == "rolled_back":
+            continue  # its delta is applied: see test_history
         with pytest.raises(KeyError):  # known, and it looks for what the payload names
             changes(State(WORKFLOW), event_type, {}, 1, "")
 

@@ -1,5 +1,6 @@
 """The form of a command: what is understood, and the first thing that is not, by name and at its limit."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,12 +9,24 @@ from hypothesis import strategies as st
 
 from continuity.core import canonical, commands, limits
 from continuity.core.commands import COMMANDS
-from continuity.core.decide import Rejected, check_form, decide
+from continuity.core.decide import check_form, decide
 from continuity.core.fields import FormError
 from continuity.core.ids import NIL
+from continuity.core.outcome import Rejected
 from continuity.core.state import State
 from continuity.core.transitions import EVENT_TYPES
-from tests.spec import NOON, WORKFLOW, command, command_id, create_goal, given
+from tests.spec import (
+    NOON,
+    WORKFLOW,
+    add_task,
+    begin_step,
+    claim,
+    command,
+    command_id,
+    create_goal,
+    entity,
+    given,
+)  # fmt: skip
 
 ID = "3f0f7d3e-6f0e-5d59-9d3c-8f6a1f0f7f10"
 OTHER = "3f0f7d3e-6f0e-5d59-9d3c-8f6a1f0f7f11"
@@ -29,6 +42,15 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "complete_task": {"task_id": ID},
     "reopen_task": {"task_id": ID},
     "update_checkpoint": {"task_id": ID, "where_left_off": "x", "next_step": "x", "context_refs": []},
+    "acquire_lease": {"owner_id": "x", "ttl_seconds": 1},
+    "renew_lease": {},
+    "release_lease": {},
+    "claim_task": {"owner_id": "x", "ttl_seconds": 1},
+    "begin_step": {"step_id": "x", "step_type": "pure"},
+    "complete_step": {"step_id": "x", "attempt_id": 1},
+    "fail_step": {"step_id": "x", "attempt_id": 1},
+    "rollback": {"to_seq": 1},
+    "fork_project": {"from_project": "x", "at_seq": 1},
 }
 
 
@@ -48,7 +70,7 @@ def form_error(command_type: str, body: Any) -> FormError:
 
 
 def test_every_command_has_a_smallest_form_here_an_event_type_and_a_docstring() -> None:
-    assert SMALLEST.keys() == COMMANDS.keys() == EVENT_TYPES.keys()
+    assert SMALLEST.keys() == COMMANDS.keys() == EVENT_TYPES.keys() | {"renew_lease"}, "a renewal is no event"
     assert len(set(EVENT_TYPES.values())) == len(EVENT_TYPES)
     assert all(kind.__doc__ and not kind.__doc__.startswith(kind.__name__ + "(") for kind in COMMANDS.values())
 
@@ -89,6 +111,28 @@ def test_an_amendment_says_what_it_amends() -> None:
     assert commands.parse("amend_task", {"task_id": ID, "depends_on": []}) == commands.AmendTask(ID, depends_on=[])
 
 
+def test_a_result_is_a_reference_with_its_checksum() -> None:
+    digest = {"result_checksum": "a" * 64}
+    for half in ({"result_ref": "blob:1"}, digest):
+        assert form_error("complete_step", SMALLEST["complete_step"] | half).code == "missing_field"
+    whole = SMALLEST["complete_step"] | {"result_ref": "blob:1"} | digest
+    assert commands.parse("complete_step", whole) == commands.CompleteStep("x", 1, "blob:1", "a" * 64)
+
+
+def test_a_step_that_cannot_be_repeated_has_an_external_key() -> None:
+    step = {"step_id": "pay", "step_type": "non_idempotent"}
+    assert "external_key" in form_error("begin_step", step).detail
+    assert commands.parse("begin_step", step | {"external_key": "order-7"}) == commands.BeginStep(
+        "pay", "non_idempotent", external_key="order-7"
+    )
+    for kind in ("pure", "idempotent"):
+        commands.parse("begin_step", {"step_id": "pay", "step_type": kind})
+
+
+def test_a_renewal_cannot_change_the_ttl() -> None:
+    assert form_error("renew_lease", {"ttl_seconds": 60}).code == "unknown_field"
+
+
 # (command, field, a value at the limit, one beyond it)
 LIMITS = [
     ("create_goal", "text", "é" * 4_000, "é" * 4_001),
@@ -118,6 +162,33 @@ LIMITS = [
     ("update_checkpoint", "context_refs", many(50, 500), many(51, 500)),
     ("update_checkpoint", "context_refs", ["c" * 500], ["c" * 501]),
     ("update_checkpoint", "context_refs", ["one line"], ["two\nlines"]),
+    ("acquire_lease", "owner_id", "o" * 200, "o" * 201),
+    ("acquire_lease", "owner_id", "one line", "two\nlines"),
+    ("acquire_lease", "ttl_seconds", 1, 0),
+    ("acquire_lease", "ttl_seconds", 86_400, 86_401),
+    ("claim_task", "owner_id", "o" * 200, "o" * 201),
+    ("claim_task", "owner_id", "one line", ""),
+    ("claim_task", "ttl_seconds", 86_400, 86_401),
+    ("claim_task", "ttl_seconds", 1, -1),
+    ("begin_step", "step_id", "s" * 100, "s" * 101),
+    ("begin_step", "step_id", "Az09._:-", "a/b"),
+    ("begin_step", "external_key", "k" * 200, "k" * 201),
+    ("begin_step", "external_key", "one line", "two\nlines"),
+    ("complete_step", "attempt_id", 1, 0),
+    ("complete_step", "attempt_id", 100, 101),
+    ("fail_step", "error", "e" * 500, "e" * 501),
+    ("fail_step", "attempt_id", 100, 101),
+    ("rollback", "to_seq", 1, -1),
+    ("rollback", "to_seq", 2**53 - 1, 2**53),
+    ("fork_project", "at_seq", 1, 0),
+    ("fork_project", "from_project", "a" * 63, "a" * 64),
+    ("fork_project", "from_project", "a.b-c_d", "A"),
+]
+PAIRED = [
+    ("result_ref", "r" * 500, "r" * 501),
+    ("result_ref", "one line", "two\nlines"),
+    ("result_checksum", "0" * 64, "0" * 63),
+    ("result_checksum", "f" * 64, "F" * 64),
 ]
 
 
@@ -126,6 +197,14 @@ def test_a_limit_holds_at_its_boundary(name: str, field: str, inside: Any, outsi
     parsed = commands.parse(name, SMALLEST[name] | {field: inside})
     assert getattr(parsed, field) == inside, "a value was changed"
     error = form_error(name, SMALLEST[name] | {field: outside})
+    assert (error.code, field in error.detail) == ("invalid_field", True)
+
+
+@pytest.mark.parametrize(("field", "inside", "outside"), PAIRED)
+def test_a_limit_of_a_result_holds_at_its_boundary(field: str, inside: str, outside: str) -> None:
+    whole = SMALLEST["complete_step"] | {"result_ref": "r", "result_checksum": "0" * 64}
+    assert getattr(commands.parse("complete_step", whole | {field: inside}), field) == inside
+    error = form_error("complete_step", whole | {field: outside})
     assert (error.code, field in error.detail) == ("invalid_field", True)
 
 
@@ -142,6 +221,11 @@ def test_a_limit_holds_at_its_boundary(name: str, field: str, inside: Any, outsi
         ("add_task", "depends_on", [["x"], ["x"]]), ("add_task", "depends_on", [None]),
         ("block_task", "blocker", "x"), ("block_task", "blocker", []), ("block_task", "blocker", {"text": None}),
         ("block_task", "blocker", {"text": "x", "clears_when": 1}), ("update_checkpoint", "context_refs", "x"),
+        ("acquire_lease", "ttl_seconds", True), ("acquire_lease", "ttl_seconds", "60"), ("claim_task", "owner_id", 1),
+        ("renew_lease", "task_id", "x"), ("claim_task", "task_id", ID.upper()), ("release_lease", "force", 1),
+        ("release_lease", "force", "true"), ("begin_step", "step_type", "optional"), ("begin_step", "step_id", "é"),
+        ("begin_step", "step_id", ""), ("begin_step", "step_id", "a\n"), ("begin_step", "step_id", 1),
+        ("begin_step", "external_key", ["k"]), ("complete_step", "attempt_id", "1"), ("fail_step", "error", {}),
     ],
 )  # fmt: skip
 def test_a_value_of_another_kind_is_refused_by_name(name: str, field: str, value: Any) -> None:
@@ -257,7 +341,10 @@ def test_the_json_schema_says_what_the_form_check_does(name: str) -> None:
     assert sorted(schema["required"]) == sorted(needed)
     for case_name, field, inside, _ in LIMITS:
         if case_name == name and isinstance(inside, str):
-            assert form[field]["maxLength"] >= len(inside)
+            assert len(inside) <= form[field].get("maxLength", len(inside))
+            assert re.search(form[field].get("pattern", ""), inside)
+        elif case_name == name and isinstance(inside, int):
+            assert form[field]["minimum"] <= inside <= form[field]["maximum"]
         elif case_name == name and isinstance(inside, list):
             assert form[field]["maxItems"] >= len(inside)
             assert form[field]["uniqueItems"]
@@ -296,8 +383,22 @@ def test_each_kind_of_field_has_its_json_schema() -> None:
         "required": ["text"],
         "additionalProperties": False,
     }
+    assert form("release_lease") == {"task_id": uuid, "force": {"type": "boolean"}}
+    assert form("begin_step")["step_id"] == {
+        "type": "string", "pattern": "^[A-Za-z0-9._:-]+$", "minLength": 1, "maxLength": 100,
+    }  # fmt: skip
+    assert form("complete_step")["result_checksum"] == {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     assert commands.json_schema("create_goal")["type"] == "object"
     assert commands.json_schema("create_goal")["description"] == commands.CreateGoal.__doc__
+
+
+HELD = given(
+    create_goal("g"), add_task("t", "g"), add_task("u", "g"), claim("ada", "t"), begin_step("s", 1)
+).state  # fmt: skip
+KEYS = [
+    "task_id", "goal_id", "text", "blocker", "owner_id", "ttl_seconds", "step_id", "step_type", "attempt_id", "force",
+    "x",
+]  # fmt: skip
 
 
 @sampled(
@@ -305,13 +406,33 @@ def test_each_kind_of_field_has_its_json_schema() -> None:
     st.text(max_size=50) | st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["task_id", "goal_id", "text", "blocker", "x"]), inner, max_size=4),
+        | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     ).map(canonical.text),
+    st.sampled_from([None, 0, 1, 2, -1, 2**63]),
 )  # fmt: skip
-def test_any_body_whatever_is_decided(name: str, body: str) -> None:
+def test_any_body_whatever_is_decided(name: str, body: str, token: int | None) -> None:
     """A record that made `decide` raise would stop its partition for good."""
-    outcome = decide(given(create_goal("g")).state, command(name, body, "other"), NOON)
-    assert outcome == decide(given(create_goal("g")).state, command(name, body, "other"), NOON)
+    asked = command(name, body, "other", fencing_token=token)
+    assert decide(HELD, asked, NOON) == decide(HELD, asked, NOON)
+
+
+BODIES: dict[str, st.SearchStrategy[Any]] = {
+    "task_id": st.sampled_from([entity("t"), entity("u"), ID]), "goal_id": st.sampled_from([entity("g"), ID]),
+    "owner_id": st.sampled_from(["ada", "bob"]), "ttl_seconds": st.just(60), "force": st.booleans(),
+    "step_id": st.sampled_from(["s", "other"]), "step_type": st.sampled_from(["pure", "idempotent", "non_idempotent"]),
+    "external_key": st.just("k"), "attempt_id": st.integers(1, 3), "error": st.just("e"),
+    "depends_on": st.just([entity("t")]), "status": st.sampled_from(["active", "paused", "done"]),
+    "blocker": st.just({"text": "b"}),
+}  # fmt: skip
+
+
+@sampled(st.sampled_from(sorted(COMMANDS)), st.fixed_dictionaries({}, optional=BODIES), st.sampled_from([None, 1, 2]))
+def test_any_body_of_the_right_form_is_decided_by_any_holder(name: str, body: Any, token: int | None) -> None:
+    fields = commands.json_schema(name)["properties"]
+    whole = SMALLEST[name] | {key: value for key, value in body.items() if key in fields}
+    asked = command(name, whole, "other", fencing_token=token)
+    for now in (NOON, NOON + 10**9):
+        assert decide(HELD, asked, now) == decide(HELD, asked, now)
 
 
 def test_form_comes_before_everything_else() -> None:

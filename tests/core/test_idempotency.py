@@ -2,23 +2,32 @@
 
 import pytest
 
+from continuity.core.commands import COMMANDS
 from continuity.core.ids import event_id
 from continuity.core.limits import IDEMPOTENCY_WINDOW_EVENTS
 from continuity.core.state import State
 from continuity.core.window import Window
 from tests.spec import (
+    SECOND,
     WORKFLOW,
     Story,
+    acquire,
     add_task,
     amend_task,
+    begin_step,
     block_task,
+    claim,
     command,
     command_id,
+    complete_step,
     complete_task,
     create_goal,
     entity,
+    fail_step,
     given,
     pause_task,
+    release,
+    renew,
     reopen_task,
     set_goal_priority,
     set_goal_status,
@@ -38,15 +47,27 @@ ONE_OF_EACH = [
     create_goal("goal"), set_goal_status("goal", "paused"), set_goal_status("goal", "active"),
     set_goal_priority("goal", 3), add_task("task"), amend_task("task", title="t"), start_task("task"),
     block_task("task"), pause_task("task"), update_checkpoint("task"), start_task("task"), complete_task("task"),
-    reopen_task("task"),
+    reopen_task("task"), acquire("ada"), release(1), claim("ada", "task"), begin_step("fetch", 2),
+    fail_step("fetch", 1, 2, error="rain"), begin_step("fetch", 2), complete_step("fetch", 2, 2, ref="blob:1"),
 ]  # fmt: skip
 
 
 def test_a_repeat_of_any_command_gets_the_ids_of_the_original() -> None:
     story = given(*ONE_OF_EACH)
+    elsewhere = {"renew_lease", "rollback", "fork_project"}  # the last two in test_history
+    assert {asked.command_type for asked in ONE_OF_EACH} | elsewhere == COMMANDS.keys()
     for seq, asked in enumerate(ONE_OF_EACH, 1):
-        repeated = story.when(asked).then_duplicate(seq)
+        gone = ("result",) if asked.command_type == "acquire_lease" else ()  # the lease was released: no token to tell
+        repeated = story.when(asked).then_duplicate(seq, *gone)
         assert repeated.state is story.state
+
+
+def test_a_repeat_of_a_renewal_is_another_renewal() -> None:
+    """It is no event, so nothing remembers it; and it does no harm."""
+    story = given(create_goal("goal"), acquire("ada", 60)).when(asked := renew(1)).then_answered(token=1)
+    later = story.later(30).when(asked).then_answered(token=1)
+    assert later.state is story.state
+    assert later.expiry() == story.later(30).now + 60 * SECOND
 
 
 def test_an_id_with_another_body_or_type_is_refused() -> None:
@@ -68,6 +89,11 @@ def test_a_refusal_is_not_remembered() -> None:
 def test_another_operator_with_the_same_id_and_body_is_a_repeat() -> None:
     story = given(create_goal("goal"))
     story.when(create_goal("goal", operator_id="bob", session_id="other")).then_duplicate(1)
+
+
+def test_a_late_repeat_is_told_the_goal_of_the_task_not_that_of_its_body() -> None:
+    story = after_others(given(create_goal("goal"), create_goal("other"), add_task("task")), IDEMPOTENCY_WINDOW_EVENTS)
+    story.when(add_task("task", "other")).then_duplicate(3)
 
 
 @pytest.mark.parametrize("asked", [set_goal_status("goal", "paused"), set_goal_priority("goal", 7)])

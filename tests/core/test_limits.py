@@ -54,8 +54,8 @@ def test_the_checksum_and_size_of_a_large_state_are_right(full_project: Story) -
     )
     assert again.checksum == story.state.checksum
     assert again.size_bytes == story.state.size_bytes
-    assert again.open_tasks == story.state.open_tasks
-    assert story.state.open_tasks[entity("goal")] == limits.TASKS_MAX - 2
+    assert again.lookup.open_tasks == story.state.lookup.open_tasks
+    assert story.state.lookup.open_tasks[entity("goal")] == limits.TASKS_MAX - 2
     written = len(canonical.dumps(story.state.work))
     assert written <= story.state.size_bytes <= written + 16
 
@@ -75,7 +75,8 @@ def test_the_limits_are_the_published_ones() -> None:
     published: dict[str, Any] = {
         "TASKS_MAX": 10_000, "GOALS_MAX": 1_000, "STATE_BYTES_MAX": 16 * 2**20, "COMMAND_BYTES_MAX": 64 * 2**10,
         "DELTA_BYTES_MAX": 512 * 2**10, "IDEMPOTENCY_WINDOW_EVENTS": 256, "JSON_DEPTH_MAX": 32,
-        "JSON_INTEGER_MAX": 2**53 - 1,
+        "JSON_INTEGER_MAX": 2**53 - 1, "STEPS_MAX": 20_000, "ATTEMPTS_MAX": 100, "SILENT_DEATHS_MAX": 5,
+        "TTL_SECONDS_MAX": 86_400, "STEP_ID_CHARACTERS_MAX": 100,
     }  # fmt: skip
     assert {name: getattr(limits, name) for name in published} == published
 

@@ -11,9 +11,11 @@ from continuity.core.state import State
 from tests.spec import (
     WORKFLOW,
     Story,
+    acquire,
     add_task,
     amend_task,
     block_task,
+    claim,
     complete_task,
     create_goal,
     entity,
@@ -23,6 +25,7 @@ from tests.spec import (
     set_goal_priority,
     set_goal_status,
     start_task,
+    under,
     update_checkpoint,
 )  # fmt: skip
 
@@ -185,3 +188,43 @@ def test_the_same_work_gives_the_same_bytes_however_it_lies_in_memory() -> None:
         rebuilt = State(WORKFLOW).with_changes(entries)._replace(head_seq=story.state.head_seq)
         answers.add(canonical.dumps(next_step(rebuilt)))
     assert answers == {canonical.dumps(next_step(story.state))}
+
+
+# For one executor among several
+
+
+def for_owner(story: Story, owner: str) -> Any:
+    answer = next_step(story.state, owner)
+    return answer["action"], answer["task_id"], answer["rank"]
+
+
+def test_what_others_have_claimed_is_left_out_and_ones_own_is_not() -> None:
+    story = given(*TWO, claim("ada", "a"))
+    assert for_owner(story, "ada") == ("continue", entity("a"), doing(4))
+    assert for_owner(story, "bob") == ("start", entity("b"), ready(0, 3))
+    assert next_step(story.state)["task_id"] == entity("a")
+    story = story.when(claim("bob", "b"))
+    assert for_owner(story, "ada")[1] == entity("a")
+    assert for_owner(story, "bob")[1] == entity("b")
+    assert for_owner(story, "eve") == ("propose_tasks", None, NOTHING)
+
+
+def test_a_claim_hides_its_task_also_when_it_has_run_out_until_somebody_takes_it_over() -> None:
+    story = given(*TWO, claim("ada", "a", 1)).later(3_600)
+    assert for_owner(story, "bob")[1] == entity("b")
+    story = story.when(claim("bob", "a"))
+    assert for_owner(story, "bob")[1] == entity("a")
+    assert for_owner(story, "ada")[1] == entity("b")
+
+
+def test_a_blocked_task_that_another_holds_is_left_out_too() -> None:
+    story = given(*TWO, claim("ada", "a"))
+    story = story.when(under(story.token, block_task("a")))
+    assert for_owner(story, "ada")[:2] == ("unblock", entity("a"))
+    assert for_owner(story, "bob")[:2] == ("start", entity("b"))
+
+
+def test_a_lease_on_the_whole_project_hides_nothing() -> None:
+    """Whoever asks is told what there is; that somebody has all of it is what `acquire` says, and by whom."""
+    story = given(*TWO, acquire("ada"))
+    assert for_owner(story, "bob") == for_owner(story, "ada") == ("start", entity("a"), ready(0, 2))

@@ -14,24 +14,33 @@ from continuity.core.seal import Damaged
 from continuity.core.state import State
 from tests.spec import (
     WORKFLOW,
+    acquire,
     add_task,
     amend_task,
+    begin_step,
     block_task,
+    claim,
+    complete_step,
     complete_task,
     create_goal,
+    fail_step,
     given,
     pause_task,
+    release,
     reopen_task,
     set_goal_priority,
     set_goal_status,
     start_task,
+    under,
     update_checkpoint,
 )  # fmt: skip
 
 STORY = given(
     create_goal("goal"), add_task("task"), amend_task("task", title="t"), start_task("task"), update_checkpoint("task"),
     block_task("task"), pause_task("task"), start_task("task"), complete_task("task"), reopen_task("task"),
-    complete_task("task"), set_goal_priority("goal", 3), set_goal_status("goal", "done"),
+    claim("ada", "task"), begin_step("fetch", 1), fail_step("fetch", 1, 1, error="rain"), begin_step("fetch", 1),
+    complete_step("fetch", 2, 1, ref="blob:1"), under(1, complete_task("task")), acquire("ada"), release(2),
+    set_goal_priority("goal", 3), set_goal_status("goal", "done"),
 )  # fmt: skip
 EVENTS = list(STORY.events)
 CHAINED = [name for name in Event.__annotations__ if name not in LOG_FIELDS]

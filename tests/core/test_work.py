@@ -9,9 +9,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from continuity import codec
 from continuity.core import canonical
-from continuity.core.decide import Accepted, Rejected, decide
+from continuity.core.decide import decide
 from continuity.core.evolve import evolve
 from continuity.core.next_step import next_step
+from continuity.core.outcome import Accepted, Rejected
 from continuity.core.records import Command
 from continuity.core.restore import advance, restore
 from continuity.core.state import State
@@ -170,7 +171,9 @@ class Work(RuleBasedStateMachine):
         for key, left in project.checkpoints.items():
             checkpoint: Any = state.checkpoints[key]
             assert {name: checkpoint[name] for name in left} == left
-        assert {key: count for key in state.goals if (count := project.open_tasks(key))} == dict(state.open_tasks)
+        assert {key: count for key in state.goals if (count := project.open_tasks(key))} == dict(
+            state.lookup.open_tasks
+        )
 
     @invariant()
     def the_next_step_is_the_oracles(self) -> None:

@@ -11,7 +11,20 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from continuity.core import limits
 from continuity.core.canonical import InvalidJson, loads_canonical
-from continuity.core.fields import BlockerForm, Choice, Field, FormError, Id, Integer, Many, Text
+from continuity.core.fields import (
+    BlockerForm,
+    Choice,
+    Digest,
+    Field,
+    Flag,
+    FormError,
+    Id,
+    Integer,
+    Many,
+    Name,
+    Project,
+    Text,
+)
 from continuity.core.records import Blocker
 
 GoalId = Annotated[str, Id()]
@@ -21,6 +34,11 @@ Priority = Annotated[int, Integer(limits.GOAL_PRIORITY_MIN, limits.GOAL_PRIORITY
 Title = Annotated[str, Text(limits.TASK_TITLE_CHARACTERS_MAX, one_line=True)]
 Criteria = Annotated[list[str] | None, Many(Text(limits.CRITERION_CHARACTERS_MAX), limits.CRITERIA_MAX)]
 Dependencies = Annotated[list[str] | None, Many(Id(), limits.DEPENDENCIES_MAX)]
+OwnerId = Annotated[str, Text(limits.OPERATOR_CHARACTERS_MAX, one_line=True)]
+TtlSeconds = Annotated[int, Integer(1, limits.TTL_SECONDS_MAX)]
+AnyTaskId = Annotated[str | None, Id()]
+StepId = Annotated[str, Name(limits.STEP_ID_CHARACTERS_MAX)]
+AttemptId = Annotated[int, Integer(1, limits.ATTEMPTS_MAX)]
 Refs = Annotated[list[str], Many(Text(limits.CONTEXT_REF_CHARACTERS_MAX, one_line=True), limits.CONTEXT_REFS_MAX)]
 
 
@@ -116,9 +134,95 @@ class UpdateCheckpoint:
     context_refs: Refs
 
 
+@dataclass(frozen=True, slots=True)
+class AcquireLease:
+    """Hold the whole project, alone: for an owner that nobody else's lease or claim stands in the way of.
+
+    Answers with a new fencing token, also for the same owner; commands on tasks need it from then on.
+    """
+
+    owner_id: OwnerId
+    ttl_seconds: TtlSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Push the expiry of the token's lease or claim out by its ttl. Costs no event."""
+
+    task_id: AnyTaskId = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLease:
+    """End the token's lease or claim. With `force`, without a token, whoever's it is: the event names who did it."""
+
+    task_id: AnyTaskId = None
+    force: Annotated[bool, Flag()] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask:
+    """Hold one task: the named one, or the next that is ready and that nobody holds. A todo task is started by it."""
+
+    owner_id: OwnerId
+    ttl_seconds: TtlSeconds
+    task_id: AnyTaskId = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStep:
+    """Begin an attempt of a step, under an unexpired token. A completed step answers with its stored result.
+
+    A `non_idempotent` step has an external key, the same on every attempt; its earlier attempts are ambiguous.
+    """
+
+    step_id: StepId
+    step_type: Annotated[str, Choice(("pure", "idempotent", "non_idempotent"))]
+    task_id: AnyTaskId = None
+    external_key: Annotated[str | None, Text(limits.EXTERNAL_KEY_CHARACTERS_MAX, one_line=True)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteStep:
+    """Complete a step by its open attempt, once and for ever, with a reference to its result where there is one."""
+
+    step_id: StepId
+    attempt_id: AttemptId
+    result_ref: Annotated[str | None, Text(limits.RESULT_REF_CHARACTERS_MAX, one_line=True)] = None
+    result_checksum: Annotated[str | None, Digest()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailStep:
+    """Close an attempt that did not succeed; the step can be begun again."""
+
+    step_id: StepId
+    attempt_id: AttemptId
+    error: Annotated[str | None, Text(limits.STEP_ERROR_CHARACTERS_MAX)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Bring goals, tasks and checkpoints back to how they stood after an event. What was done since stays in history.
+
+    Refused while another holds the project or one of its tasks. It can be rolled back itself.
+    """
+
+    to_seq: Annotated[int, Integer(1, limits.JSON_INTEGER_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class ForkProject:
+    """Begin this project, which must be new, on the state that another one had after an event."""
+
+    from_project: Annotated[str, Project()]
+    at_seq: Annotated[int, Integer(1, limits.JSON_INTEGER_MAX)]
+
+
 Body = (
     CreateGoal | SetGoalStatus | SetGoalPriority | AddTask | AmendTask | StartTask | PauseTask | BlockTask
-    | CompleteTask | ReopenTask | UpdateCheckpoint
+    | CompleteTask | ReopenTask | UpdateCheckpoint | AcquireLease | RenewLease | ReleaseLease | ClaimTask | BeginStep
+    | CompleteStep | FailStep | Rollback | ForkProject
 )  # fmt: skip
 
 COMMANDS: dict[str, type[Body]] = {
@@ -133,6 +237,15 @@ COMMANDS: dict[str, type[Body]] = {
     "complete_task": CompleteTask,
     "reopen_task": ReopenTask,
     "update_checkpoint": UpdateCheckpoint,
+    "acquire_lease": AcquireLease,
+    "renew_lease": RenewLease,
+    "release_lease": ReleaseLease,
+    "claim_task": ClaimTask,
+    "begin_step": BeginStep,
+    "complete_step": CompleteStep,
+    "fail_step": FailStep,
+    "rollback": Rollback,
+    "fork_project": ForkProject,
 }
 
 
@@ -163,8 +276,7 @@ def parse(command_type: str, body: Any) -> Body:
         unknown = min(set(body) - {name for name, _, _ in form})
         raise FormError("unknown_field", f"{command_type} has no field {unknown!r:.80}.")
     parsed = command(*values)
-    if command is AmendTask and values[1:] == [None, None, None]:
-        raise FormError("missing_field", "amend_task needs a title, acceptance_criteria or depends_on.")
+    _check_together(parsed)
     return parsed
 
 
@@ -176,6 +288,16 @@ def parse_canonical(command_type: str, body: str) -> Body:
         return parse(command_type, loads_canonical(body))
     except InvalidJson as error:
         raise FormError(error.code, error.detail) from None
+
+
+def _check_together(body: Body) -> None:
+    """What no field shows alone."""
+    if isinstance(body, AmendTask) and (body.title, body.acceptance_criteria, body.depends_on) == (None, None, None):
+        raise FormError("missing_field", "amend_task needs a title, acceptance_criteria or depends_on.")
+    if isinstance(body, BeginStep) and body.step_type == "non_idempotent" and body.external_key is None:
+        raise FormError("missing_field", "external_key is missing: a non_idempotent step has one.")
+    if isinstance(body, CompleteStep) and (body.result_ref is None) != (body.result_checksum is None):
+        raise FormError("missing_field", "result_ref and result_checksum come together.")
 
 
 def body_of(command: Body) -> dict[str, Any]:

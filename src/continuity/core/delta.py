@@ -8,11 +8,12 @@ any JSON Patch library applies it; ids and field names contain neither `/` nor `
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from continuity.core.records import Change, Collection
-from continuity.core.state import State
+from continuity.core.records import Change
+from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
 
 Operation = dict[str, Any]
-COLLECTIONS: tuple[Collection, ...] = ("goals", "tasks", "checkpoints")
+
+OPERATIONS = frozenset({"add", "replace", "remove"})
 
 
 class DeltaMismatch(ValueError):
@@ -23,12 +24,17 @@ def of_changes(state: State, changes: Iterable[Change]) -> list[Operation]:
     """The patch from `state` to the state with `changes`."""
     operations: list[Operation] = []
     for collection, key, document in changes:
+        if collection == TOKEN_COUNTER:
+            operations.append({"op": "replace", "path": f"/{TOKEN_COUNTER}", "value": document})
+            continue
         before = getattr(state, collection).get(key)
         path = f"/{collection}/{key}"
         if before is None and document is not None:
             operations.append({"op": "add", "path": path, "value": document})
         elif document is None:
             operations.append({"op": "remove", "path": path})
+        elif isinstance(document, int):
+            operations.append({"op": "replace", "path": path, "value": document})
         else:
             operations += _of_documents(path, before, document)
     return operations
@@ -41,26 +47,41 @@ def compute_delta(old: State, new: State) -> list[Operation]:
         before, after = getattr(old, collection), getattr(new, collection)
         changes += [Change(collection, key, None) for key in sorted(set(before) - set(after))]
         changes += [Change(collection, key, after[key]) for key in sorted(after) if before.get(key) != after[key]]
+    if old.token_counter != new.token_counter:
+        changes.append(Change(TOKEN_COUNTER, "", new.token_counter))
     return of_changes(old, changes)
 
 
 def apply_delta(state: State, operations: Iterable[Operation]) -> State:
     """The state after the patch, whose head stays as it was (`State.with_head`)."""
-    documents: dict[tuple[str, str], dict[str, Any] | None] = {}
+    documents: dict[tuple[str, str], Any] = {}
     for operation in operations:
+        if operation["path"] == f"/{TOKEN_COUNTER}":
+            documents[TOKEN_COUNTER, ""] = counter_after(operation)
+            continue
         _, collection, key, *field = operation["path"].split("/")
         entity = (collection, key)
         if entity not in documents:
             documents[entity] = getattr(state, collection).get(key)
         documents[entity] = patched(documents[entity], operation, field)
-    return state.with_changes(Change(cast("Collection", name), key, new) for (name, key), new in documents.items())
+    return state.with_changes(Change(cast("Any", name), key, new) for (name, key), new in documents.items())
 
 
-def patched(document: Mapping[str, Any] | None, operation: Operation, field: list[str]) -> dict[str, Any] | None:
+def counter_after(operation: Operation) -> int:
+    """The token counter after an operation on it."""
+    value = operation["value"]
+    if operation["op"] != "replace" or type(value) is not int:
+        raise DeltaMismatch(f"{operation['op']} {operation['path']} with {value!r:.40} does not fit the state.")
+    return value
+
+
+def patched(document: Any, operation: Operation, field: list[str]) -> Any:
     """One entity after one operation; `field` is the rest of its path, at most one name."""
     op = operation["op"]
+    if op not in OPERATIONS:
+        raise DeltaMismatch(f"{op!r:.40} is no operation of a delta.")
     if not field:
-        if (document is None) == (op == "remove"):
+        if (document is None) == (op != "add"):
             raise DeltaMismatch(f"{op} {operation['path']} does not fit the state.")
         return None if op == "remove" else operation["value"]
     (name,) = field

@@ -7,7 +7,9 @@ only a type that this version does not know raises, because skipping it would ma
 from collections.abc import Callable
 from typing import Any, Final
 
+from continuity.core import grants, steps
 from continuity.core.canonical import loads_canonical
+from continuity.core.delta import apply_delta
 from continuity.core.ids import instant
 from continuity.core.records import Change, Event
 from continuity.core.state import State
@@ -20,7 +22,13 @@ class UnknownEventType(ValueError):
 
 
 def evolve(state: State, event: Event) -> State:
-    """The state after `event`, whose place in the chain the caller has checked (`core.acceptance`, `core.restore`)."""
+    """The state after `event`, whose place in the chain the caller has checked (`core.acceptance`, `core.restore`).
+
+    A fork's first event changes nothing: the caller begins with the state that it stands on (`core.history.forked`).
+    """
+    if event["event_type"] == "rolled_back":
+        # Its payload tells less than its delta: what it changed, only the older state would show.
+        return apply_delta(state, loads_canonical(event["delta"])).with_head(event)
     made = changes(
         state, event["event_type"], loads_canonical(event["payload"]), event["event_seq"], instant(event["timestamp"])
     )
@@ -32,7 +40,10 @@ def changes(state: State, event_type: str, payload: Payload, seq: int, at: str) 
     rule = _EVOLUTIONS.get(event_type)
     if rule is None:
         raise UnknownEventType(f"Event type {event_type!r} at seq {seq} is not known to this version.")
-    return rule(state, payload, seq, at)
+    made = rule(state, payload, seq, at)
+    if state.grants or state.silent_deaths or event_type in grants.GRANTING:  # most projects are worked on without
+        made += grants.changes(state, event_type, payload, seq, at)
+    return made
 
 
 def _goal_created(state: State, payload: Payload, seq: int, at: str) -> list[Change]:  # noqa: ARG001 - one shape for all
@@ -80,10 +91,31 @@ def _checkpoint_updated(state: State, payload: Payload, seq: int, at: str) -> li
     task_id = payload["task_id"]
     task = state.tasks[task_id]
     unresolved = task.get("blockers", [])
+    left = {name: payload[name] for name in ("task_id", "where_we_left_off", "next_step", "needed_context_refs")}
     return [
         Change("tasks", task_id, {**task, "updated_at": at, "changed_seq": seq}),
-        Change("checkpoints", task_id, {**payload, "blockers": unresolved, "timestamp": at, "seq": seq}),
+        Change("checkpoints", task_id, left | {"blockers": unresolved, "timestamp": at, "seq": seq}),
     ]
+
+
+def _task_claimed(state: State, payload: Payload, seq: int, at: str) -> list[Change]:
+    return [_task(state, payload["task_id"], seq, at, status="doing")] if "from_status" in payload else []
+
+
+def _nothing(state: State, payload: Payload, seq: int, at: str) -> list[Change]:  # noqa: ARG001
+    return []  # of the work; `grants.changes` sees to the rest
+
+
+def _step_begun(state: State, payload: Payload, seq: int, at: str) -> list[Change]:
+    return steps.begun(state, payload, seq, at)
+
+
+def _step_completed(state: State, payload: Payload, seq: int, at: str) -> list[Change]:  # noqa: ARG001
+    return steps.ended(state, payload, "completed", at)
+
+
+def _step_failed(state: State, payload: Payload, seq: int, at: str) -> list[Change]:  # noqa: ARG001
+    return steps.ended(state, payload, "failed", at)
 
 
 def _task(state: State, task_id: str, seq: int, at: str, /, **fields: Any) -> Change:
@@ -107,4 +139,14 @@ _EVOLUTIONS: Final[dict[str, Callable[[State, Payload, int, str], list[Change]]]
     "task_completed": _task_completed,
     "task_reopened": _task_started,
     "checkpoint_updated": _checkpoint_updated,
+    "lease_acquired": _nothing,
+    "lease_released": _nothing,
+    "task_claimed": _task_claimed,
+    "step_begun": _step_begun,
+    "step_completed": _step_completed,
+    "step_failed": _step_failed,
+    "project_forked": _nothing,
 }
+
+KNOWN_TYPES: Final = frozenset({*_EVOLUTIONS, "rolled_back"})
+"""What this version can fold; another type was written by a newer one."""

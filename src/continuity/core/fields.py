@@ -1,12 +1,15 @@
 """The kinds of field that a command is made of: each checks a value and knows its JSON Schema. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from continuity.core import limits
 from continuity.core.canonical import InvalidJson, check_string
-from continuity.core.ids import UUID_TEXT
+from continuity.core.ids import NAME, UUID_TEXT
 
+NAME_TEXT = re.compile(r"[A-Za-z0-9._:-]+")
+DIGEST_TEXT = re.compile(r"[0-9a-f]{64}")
 EXAMPLE_ID = "3f0f7d3e-6f0e-5d59-9d3c-8f6a1f0f7f10"
 
 
@@ -64,6 +67,57 @@ class Id(Field):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "uuid", "pattern": f"^{UUID_TEXT.pattern}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Field):
+    """An ASCII name of 1 to `maximum` letters, digits and `._:-`."""
+
+    maximum: int
+
+    def check(self, value: Any, name: str) -> None:
+        if not isinstance(value, str) or len(value) > self.maximum or not NAME_TEXT.fullmatch(value):
+            detail = f"{name} must have 1 to {self.maximum} characters: ASCII letters, digits and ._:- only."
+            raise FormError("invalid_field", detail)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{NAME_TEXT.pattern}$", "minLength": 1, "maxLength": self.maximum}
+
+
+@dataclass(frozen=True, slots=True)
+class Project(Field):
+    """The name of a project."""
+
+    def check(self, value: Any, name: str) -> None:
+        if not isinstance(value, str) or not NAME.fullmatch(value):
+            raise FormError("invalid_field", f"{name} must match {NAME.pattern}.")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{NAME.pattern}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Digest(Field):
+    """A SHA-256 in lower-case hexadecimal."""
+
+    def check(self, value: Any, name: str) -> None:
+        if not isinstance(value, str) or not DIGEST_TEXT.fullmatch(value):
+            raise FormError("invalid_field", f"{name} must be a SHA-256 in 64 lower-case hexadecimal digits.")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{DIGEST_TEXT.pattern}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(Field):
+    """True or false."""
+
+    def check(self, value: Any, name: str) -> None:
+        if not isinstance(value, bool):
+            raise FormError("invalid_field", f"{name} must be true or false.")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,17 +44,22 @@ class Choice(NamedTuple):
     rank: Rank
 
 
-def next_step(state: State) -> NextStep:
-    """The one next step of a project."""
-    choice = choose(state)
+def next_step(state: State, for_owner: str | None = None) -> NextStep:
+    """The one next step of a project; with `for_owner` that of one executor among several."""
+    choice = choose(state, for_owner)
     checkpoint = state.checkpoints.get(choice.task["task_id"]) if choice.task else None
     return answer(choice, checkpoint, state.head_seq, state.checksum)
 
 
-def choose(state: State) -> Choice:
-    """Apply the four rules in their order."""
+def choose(state: State, for_owner: str | None = None) -> Choice:
+    """Apply the four rules in their order.
+
+    With `for_owner` the tasks that others have claimed are left out, until their claims are voided: there is no clock
+    here, so one that has run out still counts. Taking it over is what `claim_task` is for.
+    """
     active = {goal_id: goal["priority"] for goal_id, goal in state.goals.items() if goal["status"] == "active"}
-    tasks = [task for task in state.tasks.values() if task["goal_id"] in active]
+    held = set() if for_owner is None else _held_by_others(state, for_owner)
+    tasks = [task for task in state.tasks.values() if task["goal_id"] in active and task["task_id"] not in held]
     doing = [task for task in tasks if task["status"] == "doing"]
     if doing:
         task = max(doing, key=lambda task: task["changed_seq"])
@@ -69,6 +74,10 @@ def choose(state: State) -> Choice:
         key = [active[task["goal_id"]], task["created_seq"]]
         return Choice("start", task, Rank(rule=3, name="ready", key=key))
     return Choice("propose_tasks", None, Rank(rule=4, name="none", key=[]))
+
+
+def _held_by_others(state: State, owner_id: str) -> set[str]:
+    return {grant["task_id"] for grant in state.grants.values() if grant["task_id"] and grant["owner_id"] != owner_id}
 
 
 def is_ready(state: State, task: Task) -> bool:

@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 GoalStatus = Literal["active", "paused", "done"]
 TaskStatus = Literal["todo", "doing", "blocked", "done"]
-Collection = Literal["goals", "tasks", "checkpoints"]
+Collection = Literal["goals", "tasks", "checkpoints", "grants", "steps", "silent_deaths"]
+StepType = Literal["pure", "idempotent", "non_idempotent"]
+StepStatus = Literal["open", "failed", "completed"]
 OperatorKind = Literal["human", "agent", "automation", "device"]
 
 SCHEMA_VERSION = "1.0"
@@ -66,6 +68,59 @@ class Checkpoint(TypedDict):
     seq: int
 
 
+class Grant(TypedDict):
+    """The right to work: on one task (a claim), or on the whole workflow (its lease, `task_id` null).
+
+    `expires_at` is the expiry of the granting event `seq`; renewals move it in the sequencer's memory only. `acted`
+    says whether a checkpoint, a transition or a step of the task came from its holder.
+    """
+
+    grant_id: str
+    token: int
+    owner_id: str
+    task_id: str | None
+    ttl_seconds: int
+    acquired_at: str
+    expires_at: str
+    seq: int
+    acted: bool
+
+
+class Attempt(TypedDict):
+    """One try of a step, begun by event `seq` under `token`. `error` only where it failed with one."""
+
+    attempt_id: int
+    token: int
+    seq: int
+    started_at: str
+    status: StepStatus
+    ended_at: NotRequired[str]
+    error: NotRequired[str]
+
+
+class Step(TypedDict):
+    """A step and its attempts. Its status is that of its last attempt; a result only where there is one."""
+
+    step_id: str
+    step_type: StepType
+    task_id: str | None
+    external_key: str | None
+    status: StepStatus
+    attempts: list[Attempt]
+    result_ref: NotRequired[str]
+    result_checksum: NotRequired[str]
+
+
+class Voided(TypedDict):
+    """A grant that an event has ended, in its payload. `expires_at` is the expiry that counted, renewals included."""
+
+    token: int
+    owner_id: str
+    task_id: str | None
+    expires_at: str
+    reason: Literal["expired", "replaced"]
+
+
 class Event(TypedDict):
     """One record of `continuity.events`. `timestamp` in microseconds since 1970; `payload`, `delta` canonical JSON."""
 
@@ -120,8 +175,11 @@ class Command(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One entity of the state as it becomes; `document` None removes it."""
+    """One entity of the state as it becomes; `document` None removes it.
 
-    collection: Collection
+    A silent death's document is a number, and so is that of the token counter, which has no key.
+    """
+
+    collection: Collection | Literal["token_counter"]
     key: str
-    document: dict[str, Any] | None
+    document: Any

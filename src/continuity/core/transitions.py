@@ -25,5 +25,13 @@ EVENT_TYPES: Final[dict[str, str]] = {
     "complete_task": "task_completed",
     "reopen_task": "task_reopened",
     "update_checkpoint": "checkpoint_updated",
+    "acquire_lease": "lease_acquired",
+    "release_lease": "lease_released",
+    "claim_task": "task_claimed",
+    "begin_step": "step_begun",
+    "complete_step": "step_completed",
+    "fail_step": "step_failed",
+    "rollback": "rolled_back",
+    "fork_project": "project_forked",
 }
-"""One accepted command is exactly one event, and this is its type."""
+"""One accepted command is exactly one event, and this is its type; a claim that blocks is a `task_blocked`."""

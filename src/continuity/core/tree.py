@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 
+from continuity.core import slots
+
 BUCKETS = 64
 SIZE = 32
 
@@ -31,9 +33,9 @@ class Tree(NamedTuple):
             index, prefix = bucket(path)
             joined = leaves[index]
             if before is not None:
-                joined = _without(joined, sha256(prefix + before).digest())
+                joined = slots.removed(joined, sha256(prefix + before).digest())
             if after is not None:
-                joined = _with(joined, sha256(prefix + after).digest())
+                joined = slots.inserted(joined, sha256(prefix + after).digest())
             leaves[index] = joined
             digests = digests[: index * SIZE] + sha256(joined).digest() + digests[(index + 1) * SIZE :]
         return Tree(tuple(leaves), digests)
@@ -52,29 +54,6 @@ def bucket(path: str) -> tuple[int, bytes]:
 def leaf(collection: str, key: str, document: bytes) -> bytes:
     """The digest of one entity, 32 bytes: also what a projected row carries."""
     return sha256(f"{collection}/{key}\n".encode() + document).digest()
-
-
-def _position(joined: bytes, digest: bytes) -> int:
-    low, high = 0, len(joined) // SIZE
-    while low < high:
-        middle = (low + high) // 2
-        if joined[middle * SIZE : (middle + 1) * SIZE] < digest:
-            low = middle + 1
-        else:
-            high = middle
-    return low * SIZE
-
-
-def _with(joined: bytes, digest: bytes) -> bytes:
-    at = _position(joined, digest)
-    return joined[:at] + digest + joined[at:]
-
-
-def _without(joined: bytes, digest: bytes) -> bytes:
-    at = _position(joined, digest)
-    if joined[at : at + SIZE] != digest:
-        raise ValueError("The entity is not in the tree as it is said to be.")
-    return joined[:at] + joined[at + SIZE :]
 
 
 EMPTY = Tree((b"",) * BUCKETS, sha256(b"").digest() * BUCKETS)

@@ -1,0 +1,90 @@
+"""Rollback and fork: decisions that look at an older state, which the caller has restored. Pure.
+
+The prefix below a head cannot change, so an older state is an argument like any other. Both add to the history and take
+nothing away: a rollback compensates, and can be rolled back itself; a fork begins a new workflow on another's state.
+"""
+
+from hashlib import sha256
+
+from continuity.core import canonical, commands, grants
+from continuity.core.fields import FormError
+from continuity.core.ids import ZERO_HASH, instant, workflow_id
+from continuity.core.outcome import Context, Draft, Refusal
+from continuity.core.records import Change, Collection, Command
+from continuity.core.state import State
+from continuity.core.window import Window
+
+ROLLED_BACK: tuple[Collection, ...] = ("goals", "tasks", "checkpoints")
+"""What a rollback brings back. Never grants, tokens, steps: what was done in the world stays done."""
+
+
+def origin(command: Command) -> tuple[str, int] | None:
+    """The older state that a command needs, as workflow and sequence; None for one that needs none, or is malformed."""
+    if command.command_type not in ("rollback", "fork_project"):
+        return None
+    try:
+        body = commands.parse_canonical(command.command_type, command.body)
+    except FormError:
+        return None
+    if isinstance(body, commands.Rollback):
+        return command.workflow_id, body.to_seq
+    if isinstance(body, commands.ForkProject):
+        return workflow_id(command.tenant, body.from_project), body.at_seq
+    return None
+
+
+def rollback(context: Context, body: commands.Rollback) -> Draft:
+    """Goals, tasks and checkpoints as they stood after event `to_seq`."""
+    state = context.state
+    if body.to_seq >= state.head_seq:
+        raise Refusal("no_such_seq", f"The head is {state.head_seq}: there is nothing behind event {body.to_seq}.")
+    voided = grants.pass_all(context)
+    past = _past(context)
+    payload = {"to_seq": past.head_seq, "to_hash": past.head_hash, "to_state_checksum": past.checksum}
+    payload |= {"voided": voided} if voided else {}
+    changes = differences(state, past)
+    seq, at = state.head_seq + 1, instant(context.now)
+    return Draft(payload, changes=changes + grants.changes(state, "rolled_back", payload, seq, at))
+
+
+def fork(context: Context, body: commands.ForkProject) -> Draft:
+    """A new workflow whose first event stands on another's state: same ids, same tokens, its own history from here."""
+    if context.state.head_seq:
+        raise Refusal("project_exists", f"Project {context.command.project} has {context.state.head_seq} events.")
+    past = _past(context)
+    payload = {
+        "from_project": body.from_project,
+        "origin_workflow_id": past.workflow_id,
+        "origin_seq": past.head_seq,
+        "origin_hash": past.head_hash,
+        "origin_state_checksum": past.checksum,
+        "base_digest": base_digest(past),
+    }
+    return Draft(payload, changes=[], base=forked(past, context.state.workflow_id))
+
+
+def forked(past: State, workflow: str) -> State:
+    """The state on which a fork's first event stands: the origin's work, and no history of its own."""
+    return past._replace(workflow_id=workflow, head_seq=0, head_hash=ZERO_HASH, head_timestamp=0, window=Window())
+
+
+def base_digest(past: State) -> str:
+    """The digest of a work state's canonical form: under this name the fork's base is stored."""
+    return sha256(canonical.dumps(past.work)).hexdigest()
+
+
+def differences(state: State, past: State) -> list[Change]:
+    """What brings goals, tasks and checkpoints back to how they stood in `past`."""
+    return [change for name in ROLLED_BACK for change in _differences(state, past, name)]
+
+
+def _past(context: Context) -> State:
+    if context.history is None:
+        raise Refusal("no_such_seq", "The state that the command goes back to was not found.")
+    return context.history
+
+
+def _differences(state: State, past: State, name: Collection) -> list[Change]:
+    now, then = getattr(state, name), getattr(past, name)
+    keys = sorted({*now, *then})
+    return [Change(name, key, then.get(key)) for key in keys if now.raw(key) != then.raw(key)]
