@@ -32,7 +32,10 @@ class ReplyTo(NamedTuple):
 
 
 class Reply(TypedDict):
-    """The outcome of one command record, as it travels back. `status`: accepted, duplicate, refused, unavailable."""
+    """The outcome of one command record, as it travels back.
+
+    `status`: accepted, duplicate, answered, refused, unavailable. `result` is canonical JSON.
+    """
 
     command_id: str
     workflow_id: str
@@ -51,6 +54,19 @@ class Reply(TypedDict):
     source_offset: int
     source_generation: int
     epoch: int
+    result: str | None
+
+
+class Lease(TypedDict):
+    """The last known expiry of a grant, for outsiders; its Kafka key is `workflow_id/fencing_token`."""
+
+    workflow_id: str
+    fencing_token: int
+    owner_id: str
+    task_id: str | None
+    acquired_at: int
+    lease_expires_at: int
+    heartbeat_at: int
 
 
 class Rejection(TypedDict):
@@ -124,7 +140,9 @@ def _physical(schema: Any) -> Any:
 
 
 _COMMAND_FIELDS = itemgetter(*Command._fields)
-_COMMAND, _EVENT, _REPLY, _REJECTION = (_Framed(name) for name in ("command", "event", "reply", "rejection"))
+_COMMAND, _EVENT, _REPLY, _REJECTION, _LEASE = (
+    _Framed(name) for name in ("command", "event", "reply", "rejection", "lease")
+)
 
 
 def encode_event(event: Event) -> bytes:
@@ -171,3 +189,13 @@ def encode_rejection(rejection: Rejection) -> bytes:
 def decode_rejection(value: bytes | None) -> Rejection:
     """The inverse; raises `Undecodable`."""
     return cast("Rejection", _REJECTION.decode(value))
+
+
+def encode_lease(lease: Lease) -> bytes:
+    """The last known expiry of a grant."""
+    return _LEASE.encode(lease)
+
+
+def decode_lease(value: bytes | None) -> Lease:
+    """The inverse; raises `Undecodable`."""
+    return cast("Lease", _LEASE.decode(value))

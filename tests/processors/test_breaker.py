@@ -5,6 +5,7 @@ from collections.abc import Collection
 import pytest
 
 from continuity.core.acceptance import START
+from continuity.core.state import State
 from continuity.errors import Retryable
 from continuity.processors.breaker import PAUSE_SECONDS_MAX, Breaker
 from continuity.processors.ports import Fetched, StoredPosition
@@ -26,7 +27,14 @@ class Database:
         self.asked += 1
         if self.is_away:
             raise Retryable("The database is away.")
-        return Fetched(HERE, {key: [] for key in workflow_ids}, {})
+        return Fetched(HERE, {key: State(key) for key in workflow_ids}, {})
+
+    def past(self, workflow_id: str, at_seq: int) -> State:
+        del at_seq
+        return State(workflow_id)
+
+    def keep_base(self, state: State) -> None:
+        del state
 
 
 class Clock:
@@ -53,8 +61,8 @@ def test_a_failure_is_paid_once_per_pause_and_an_answer_closes_it() -> None:
     with pytest.raises(Retryable):
         breaker.fetch(0, {"w"})
     clock.now += 1.1
-    assert breaker.fetch(0, {"w"}).journals == {"w": []}
-    assert breaker.fetch(0, {"w"}).journals == {"w": []}
+    assert breaker.fetch(0, {"w"}).states == {"w": State("w")}
+    assert breaker.fetch(0, {"w"}).states == {"w": State("w")}
     assert database.asked == 4
 
 

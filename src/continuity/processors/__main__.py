@@ -5,7 +5,7 @@ import logging
 import sys
 from threading import Event
 
-from continuity import topics
+from continuity import blobs, topics
 from continuity.config import Settings
 from continuity.errors import ConfigError, Retryable
 from continuity.processors.breaker import Breaker
@@ -32,7 +32,7 @@ def main() -> int:
     try:
         if not _wait_for_topics(settings, health, stop):
             return 0
-        loop = Loop(settings, Breaker(Store(settings.postgres_dsn)), health)
+        loop = Loop(settings, Breaker(Store(settings.postgres_dsn, blobs.opened(settings))), health)
         export(loop)
         gc.collect()
         gc.freeze()

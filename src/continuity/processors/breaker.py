@@ -7,6 +7,7 @@ the warm workflows of the same partition are held up once, and not by every comm
 import time
 from collections.abc import Callable, Collection
 
+from continuity.core.state import State
 from continuity.errors import Retryable
 from continuity.processors.ports import Fetched, StoredPosition, WorkStore
 
@@ -29,6 +30,14 @@ class Breaker:
         position = self._store.position(partition)
         self._failures = 0
         return position
+
+    def past(self, workflow_id: str, at_seq: int) -> State:
+        """As the store says: who asks for history waits alone."""
+        return self._store.past(workflow_id, at_seq)
+
+    def keep_base(self, state: State) -> None:
+        """As the store does."""
+        self._store.keep_base(state)
 
     def fetch(self, partition: int, workflow_ids: Collection[str]) -> Fetched:
         """As the store says. Raises Retryable at once during a pause, with the reason of the last failure."""

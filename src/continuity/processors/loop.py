@@ -19,10 +19,11 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from continuity import codec, kafka
 from continuity.config import Settings
 from continuity.errors import ConfigError, ContinuityError, Retryable
+from continuity.processors.answering import Answer, CommandRecord
 from continuity.processors.cache import Cache
 from continuity.processors.opening import Outdated, read_log
 from continuity.processors.ports import SourceFacts, WorkStore
-from continuity.processors.sequencer import Answer, CommandRecord, Dislodged, Outgoing, Sequencer
+from continuity.processors.sequencer import Dislodged, Outgoing, Sequencer
 from continuity.service import Health
 
 BATCH_MAX = 1_000
@@ -312,6 +313,10 @@ class Loop:
             if each.rejection is not None:
                 message = {"value": codec.encode_rejection(each.rejection), "key": each.rejection["workflow_id"] or ""}
                 leaving.setdefault((self._settings.rejections_topic, kafka.BY_KEY), []).append(message)
+            if each.lease is not None:
+                key = f"{each.lease['workflow_id']}/{each.lease['fencing_token']}"
+                message = {"value": codec.encode_lease(each.lease), "key": key}
+                leaving.setdefault((self._settings.leases_topic, kafka.BY_KEY), []).append(message)
         for (topic, partition), messages in leaving.items():
             if kafka.produce(self._answers, topic, messages, partition) is not None:
                 self.counts["answers_dropped"] += sum("_error" in message for message in messages)

@@ -14,9 +14,10 @@ COUNTERS = {
     "reopened": ("continuity_reopened", "Times this process threw its producer away and opened again."),
     "commands_lost": ("continuity_commands_lost", "Commands that retention deleted before they were decided."),
     "answers_dropped": ("continuity_answers_dropped", "Replies and rejections that could not be sent."),
-    "duplicate": ("idempotency_cache_hits", "Commands answered from what was accepted before."),
+    "answered_from_before": ("idempotency_cache_hits", "Commands answered from what was accepted before."),
+    "not_acquired": ("lease_acquisition_failures", "Leases and claims that were refused."),
 }
-OUTCOMES = ("accepted", "duplicate", "refused", "unavailable")
+OUTCOMES = ("accepted", "duplicate", "answered", "refused", "unavailable")
 
 
 class _LoopCollector(Collector):

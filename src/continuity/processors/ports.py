@@ -4,11 +4,12 @@
 number generator, and runs the very same sequencer.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from continuity.core.acceptance import Acceptance
-from continuity.core.records import Event
+from continuity.core.state import State
 
 
 class StoredPosition(NamedTuple):
@@ -19,22 +20,36 @@ class StoredPosition(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """One consistent look at the database: the journals of the workflows asked for, in order, as of `position`."""
+    """One consistent look at the database: the workflows asked for, restored as of `position`.
+
+    One that is not in `states` has no events there, or is `stopped`, or `unavailable` for now, each with the reason.
+    `replayed` events were applied on top of snapshots.
+    """
 
     position: StoredPosition
-    journals: Mapping[str, Sequence[Event]]
+    states: Mapping[str, State]
     stopped: Mapping[str, str]
+    unavailable: Mapping[str, str] = MappingProxyType({})
+    replayed: int = 0
 
 
 class WorkStore(Protocol):
-    """The projected work. Both calls are bounded in time and raise `errors.Retryable` when the database is away."""
+    """The projected work. All calls are bounded in time and raise `errors.Retryable` when the database is away."""
 
     def position(self, partition: int) -> StoredPosition:
         """The projected position of a partition; `Acceptance()` and 0 before the first batch."""
         ...
 
     def fetch(self, partition: int, workflow_ids: Collection[str]) -> Fetched:
-        """Journals, stopped workflows and position in one repeatable-read snapshot of the primary."""
+        """States, stopped workflows and position in one repeatable-read snapshot of the primary."""
+        ...
+
+    def past(self, workflow_id: str, at_seq: int) -> State:
+        """The state after an older event. Raises Retryable also while that is not projected; IntegrityError."""
+        ...
+
+    def keep_base(self, state: State) -> None:
+        """Store what a fork stands on, under its digest, before the event that cites it. Raises Retryable."""
         ...
 
 

@@ -13,37 +13,38 @@ with a new producer, from the log. Five rules keep the log right whoever else ma
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 from continuity import codec
-from continuity.codec import Rejection, Reply, ReplyTo
+from continuity.codec import Lease, ReplyTo
 from continuity.core import canonical, ids
 from continuity.core.acceptance import RULES_VERSION
-from continuity.core.decide import Accepted, Duplicate, Rejected, decide
+from continuity.core.decide import decide
+from continuity.core.history import origin
+from continuity.core.outcome import Accepted, Answered, Outcome, Rejected
 from continuity.core.records import SEQUENCER_EPOCH, SEQUENCER_MARK, Command, Event
-from continuity.core.refusals import REFUSALS
-from continuity.core.restore import advance
+from continuity.core.restore import Fold
 from continuity.core.seal import Damaged, own_record
 from continuity.core.state import State
-from continuity.errors import Retryable
+from continuity.errors import IntegrityError, Retryable
+from continuity.processors.answering import (
+    Answer,
+    CommandRecord,
+    Decided,
+    answer,
+    counts_of,
+    is_too_late,
+    kept,
+    late_result,
+)
 from continuity.processors.cache import Cache
 from continuity.processors.opening import Opened
 from continuity.processors.ports import Fetched, WorkStore
-
-_NO_EVENT: Any = dict.fromkeys(("event_seq", "event_id", "event_type", "goal_id", "task_id", "state_checksum"))
+from continuity.processors.renewals import Renewals
 
 
 class Dislodged(Exception):
     """This ownership has ended: send nothing more, throw the producer away, open again from the log."""
-
-
-class CommandRecord(NamedTuple):
-    """A record of the commands topic. `timestamp` is the broker's, in microseconds."""
-
-    offset: int
-    timestamp: int
-    value: bytes | None
 
 
 class Outgoing(NamedTuple):
@@ -53,14 +54,6 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
-class Answer(NamedTuple):
-    """An outcome to publish: a reply if somebody waits for one, a rejection if the command became no event."""
-
-    reply_to: ReplyTo | None
-    reply: Reply | None
-    rejection: Rejection | None
-
-
 class _InFlight(NamedTuple):
     """A record on its way, and the answers that wait for it."""
 
@@ -68,15 +61,6 @@ class _InFlight(NamedTuple):
     workflow_id: str | None
     value: bytes
     answers: list[Answer]
-
-
-class _Decided(NamedTuple):
-    """A command record, its decoded command if it has one, and what was decided."""
-
-    record: CommandRecord
-    command: Command | None
-    reply_to: ReplyTo | None
-    outcome: Accepted | Duplicate | Rejected
 
 
 class Sequencer:
@@ -95,6 +79,7 @@ class Sequencer:
         self.cache = cache
         self.counts: Counter[str] = Counter() if counts is None else counts
         self._tail = opened.tail
+        self._renewals = Renewals()
         self._in_flight: deque[_InFlight] = deque()
         self._epoch_seq = 0
         self.opening = self._open(opened)
@@ -131,16 +116,23 @@ class Sequencer:
         outgoing: list[Outgoing] = []
         held: list[Answer] = []
         for record, command, reply_to, refused in decoded:
-            outcome = refused or self._decide_one(command, record.timestamp, cold)
+            if self._renewals.opened_at is None:
+                self._renewals.opened_at = record.timestamp
+            outcome = refused or self._decide_one(command, record.timestamp, cold, store)
+            lease = self._renewed(command, record.timestamp, outcome)
+            late = self._late_result(command, record.timestamp, outcome)
+            if late is not None:
+                outcome = kept(outcome, late)
             self.next_source_offset = record.offset + 1
-            held.append(self._answer(_Decided(record, command, reply_to, outcome)))
+            held.append(self._answer(Decided(record, command, reply_to, outcome, lease)))
             if isinstance(outcome, Accepted):
                 outgoing.append(self._send(outcome.event, record.offset, held))
                 held = []
+            elif late is not None:
+                outgoing.append(self._mark(record, held, canonical.text({"late_results": [late]})))
+                held = []
         if held:
-            mark = own_record(SEQUENCER_MARK, timestamp=fresh[-1].timestamp)
-            outgoing.append(self._send(mark, fresh[-1].offset, held))
-            self.counts["marks"] += 1
+            outgoing.append(self._mark(fresh[-1], held))
         self.cache.trim()
         return outgoing
 
@@ -164,15 +156,61 @@ class Sequencer:
         return None
 
     def _decide_one(
-        self, command: Command | None, timestamp: int, cold: dict[str, Rejected]
-    ) -> Accepted | Duplicate | Rejected:
+        self, command: Command | None, timestamp: int, cold: dict[str, Rejected], store: WorkStore
+    ) -> Outcome:
         assert command is not None, "A record that is no command was refused before."
         if command.workflow_id in cold:
             return cold[command.workflow_id]
-        outcome = decide(self.cache.get(command.workflow_id), command, timestamp)
+        state = self.cache.get(command.workflow_id)
+        past = self._past(command, state, store)
+        if isinstance(past, Rejected):
+            return past
+        outcome = decide(state, command, timestamp, self._renewals.liveness(state), past)
         if isinstance(outcome, Accepted):
             self.cache.put_unconfirmed(outcome.state)
         return outcome
+
+    def _past(self, command: Command, state: State, store: WorkStore) -> State | Rejected | None:
+        """The older state that a rollback or a fork goes back to, where there can be one."""
+        wanted = origin(command)
+        if wanted is None or (wanted[0] == state.workflow_id and wanted[1] >= state.head_seq):
+            return None
+        try:
+            past = store.past(*wanted)
+            if past.workflow_id != state.workflow_id:
+                store.keep_base(past)
+        except Retryable as error:
+            return Rejected("unavailable", error.detail)
+        except IntegrityError as error:
+            return Rejected("integrity", error.detail)
+        return past
+
+    def _renewed(self, command: Command | None, timestamp: int, outcome: Outcome) -> Lease | None:
+        """Remember that a holder is alive: it renewed, was granted, or had a command accepted under its token."""
+        if command is None or not isinstance(outcome, Accepted | Answered):
+            return None
+        token = outcome.renewed if isinstance(outcome, Answered) else outcome.event["fencing_token"]
+        if token is None:
+            return None
+        state = self.cache.get(command.workflow_id)
+        now = max(timestamp, state.head_timestamp)
+        self._renewals.forget_ended(state, now)
+        return self._renewals.renew(state, token, now) if token in state.lookup.tokens else None
+
+    def _late_result(self, command: Command | None, timestamp: int, outcome: Outcome) -> dict[str, Any] | None:
+        if command is None or command.command_type != "complete_step" or command.workflow_id not in self.cache:
+            return None
+        state = self.cache.get(command.workflow_id)
+        return late_result(command, state, timestamp) if is_too_late(command, state, outcome) else None
+
+    def _answer(self, decided: Decided) -> Answer:
+        for name in counts_of(decided.command, decided.outcome):
+            self.counts[name] += 1
+        return answer(decided, self.partition, self.generation, self.epoch)
+
+    def _mark(self, record: CommandRecord, answers: list[Answer], payload: str = "{}") -> Outgoing:
+        self.counts["marks"] += 1
+        return self._send(own_record(SEQUENCER_MARK, payload, record.timestamp), record.offset, answers)
 
     def _send(self, event: Event, source_offset: int, answers: list[Answer]) -> Outgoing:
         self._epoch_seq += 1
@@ -213,19 +251,21 @@ class Sequencer:
 
     def _rebuild(self, workflow_ids: set[str], fetched: Fetched) -> dict[str, Rejected]:
         cold = {key: Rejected("workflow_stopped", reason) for key, reason in fetched.stopped.items()}
-        states = {workflow_id: State(workflow_id) for workflow_id in workflow_ids}
-        unprojected = self._tail.events(workflow_ids, fetched.position.offset)
-        for event in chain(*fetched.journals.values(), unprojected):
+        cold |= {key: Rejected("unavailable", reason) for key, reason in fetched.unavailable.items()}
+        self.counts["events_replayed"] += fetched.replayed
+        folds = {key: Fold(fetched.states.get(key) or State(key)) for key in workflow_ids - cold.keys()}
+        for event in self._tail.events(set(folds), fetched.position.offset):
             workflow_id = event["workflow_id"]
-            if workflow_id in cold:
+            if workflow_id not in folds:
                 continue
             try:
-                states[workflow_id] = advance(states[workflow_id], event)
+                folds[workflow_id].add(event)
             except Damaged as damage:
                 cold[workflow_id] = Rejected("unavailable", damage.detail)
+                del folds[workflow_id]
             self.counts["events_replayed"] += 1
-        for workflow_id in workflow_ids - cold.keys():
-            self.cache.put(states[workflow_id])
+        for fold in folds.values():
+            self.cache.put(fold.state())
         return cold
 
     # Confirming
@@ -245,67 +285,3 @@ class Sequencer:
             self.cache.confirm(record.workflow_id)
             self._tail.append(offset, record.workflow_id, record.value)
         return record.answers
-
-    # Answering
-
-    def _answer(self, decided: _Decided) -> Answer:
-        record, command, reply_to, outcome = decided
-        status = _status(outcome)
-        self.counts[status] += 1
-        rejection = self._rejection(record, command, outcome) if isinstance(outcome, Rejected) else None
-        if reply_to is None or command is None:
-            return Answer(None, None, rejection)
-        event = outcome.event if isinstance(outcome, Accepted) else _NO_EVENT
-        reply: Reply = {
-            "command_id": command.command_id,
-            "workflow_id": command.workflow_id,
-            "status": status,
-            "event_seq": event["event_seq"],
-            "event_id": event["event_id"],
-            "event_type": event["event_type"],
-            "goal_id": event["goal_id"],
-            "task_id": event["task_id"],
-            "state_checksum": event["state_checksum"],
-            "fencing_token": None,
-            "code": None,
-            "detail": None,
-            "fix": None,
-            "partition": self.partition,
-            "source_offset": record.offset,
-            "source_generation": self.generation,
-            "epoch": self.epoch,
-        }
-        if isinstance(outcome, Duplicate):
-            reply.update(outcome._asdict())  # type: ignore[typeddict-item]
-        elif isinstance(outcome, Rejected):
-            reply["code"], reply["detail"], reply["fix"] = outcome.code, outcome.detail, outcome.fix
-        return Answer(reply_to, reply, rejection)
-
-    def _rejection(self, record: CommandRecord, command: Command | None, outcome: Rejected) -> Rejection:
-        return Rejection(
-            command_id=command and command.command_id,
-            command_type=command and command.command_type,
-            tenant=command and command.tenant,
-            project=command and command.project,
-            workflow_id=command and command.workflow_id,
-            operator_id=command and command.operator_id,
-            operator_kind=command and command.operator_kind,
-            session_id=command and command.session_id,
-            code=outcome.code,
-            detail=outcome.detail,
-            fix=REFUSALS[outcome.code].fix,
-            timestamp=record.timestamp,
-            partition=self.partition,
-            source_offset=record.offset,
-            source_generation=self.generation,
-            epoch=self.epoch,
-            raw=(record.value or b"")[: codec.RAW_BYTES_MAX] if command is None else None,
-        )
-
-
-def _status(outcome: Accepted | Duplicate | Rejected) -> str:
-    if isinstance(outcome, Accepted):
-        return "accepted"
-    if isinstance(outcome, Duplicate):
-        return "duplicate"
-    return "unavailable" if outcome.code == "unavailable" else "refused"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from continuity.codec import decode_event
 from continuity.core.records import Event
 
-TAIL_BYTES_MAX = 32 * 1024 * 1024
+TAIL_BYTES_MAX = 20 * 1024 * 1024
 
 
 class _Entry(NamedTuple):

@@ -36,9 +36,11 @@ class Request(NamedTuple):
 
 
 class Outcome(TypedDict):
-    """What became of a command. `status`: accepted, duplicate, refused, or durable (in the command log, undecided).
+    """What became of a command. `status`: accepted, duplicate, answered (no event was needed: a renewal, a step that is
+    completed already), refused, or durable (in the command log, undecided).
 
     `partition` and `offset` are the command record's. A duplicate carries the original's ids but no state_checksum.
+    `result` is what the caller is told besides: of a grant its token and what it takes over, of an attempt its number.
     """
 
     command_id: str
@@ -56,6 +58,7 @@ class Outcome(TypedDict):
     fix: str | None
     partition: int
     offset: int
+    result: dict[str, Any] | None
 
 
 def command_of(request: Request) -> Command:
@@ -103,6 +106,7 @@ def outcome_of_reply(reply: Reply) -> Outcome:
         fix=reply["fix"],
         partition=reply["partition"],
         offset=reply["source_offset"],
+        result=None if reply["result"] is None else orjson.loads(reply["result"]),
     )
 
 
@@ -124,4 +128,5 @@ def durable_outcome(command: Command, partition: int, offset: int) -> Outcome:
         fix=None,
         partition=partition,
         offset=offset,
+        result=None,
     )
