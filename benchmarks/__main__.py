@@ -13,7 +13,7 @@ from typing import NoReturn
 import uvloop
 from rich.console import Console
 
-from benchmarks import drain, growth, memory, native, rows, stack, web
+from benchmarks import drain, growth, memory, native, renewals, restore, rows, stack, web
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.rows import Row
 from benchmarks.workload import Project, fill, log_end, planned, wait_until
@@ -22,7 +22,7 @@ from continuity.keys import local_key
 from continuity.producers import AsyncCommandClient
 
 PARTITIONS = Settings.partitions
-SECONDS_MAX = 1_800
+SECONDS_MAX = 3_600
 
 
 async def live(settings: Settings, projects: list[Project], effort: Effort, console: Console) -> list[Row]:
@@ -37,6 +37,7 @@ async def live(settings: Settings, projects: list[Project], effort: Effort, cons
             found += await native.measure(client, small, effort=effort, console=console)
             found += await web.measure_writes(api, small, effort=effort, console=console)
             found += await web.measure_reads(api, small[0], large, effort=effort, console=console)
+            found += await renewals.measure(client, small, effort=effort, console=console)
             found += await growth.measure_end_to_end(client, small[0], large, effort=effort, console=console)
         finally:
             api.close()
@@ -59,6 +60,8 @@ def measure(effort: Effort, console: Console) -> list[Row]:
         if effort.warm_workflows:
             console.print("[bold]Memory[/]")
             found += memory.measure(settings, effort=effort, console=console)
+        console.print("[bold]Restores[/], in process")
+        found += restore.measure(settings, effort=effort, console=console)
     return found
 
 
@@ -73,7 +76,11 @@ def _seeded(settings: Settings, effort: Effort) -> list[Project]:
 def main() -> int:
     """Measure and show. The exit code says whether measuring worked: a missed target is a row, not a failure."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter rounds, without the memory of 10,000 workflows")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="shorter rounds, without the memory of 10,000 workflows, and 20,000 events instead of a million",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGALRM):

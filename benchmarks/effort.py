@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Effort(NamedTuple):
-    """Rounds and their lengths; how many workflows and tasks there are; how much is drained."""
+    """Rounds and their lengths; how many workflows and tasks there are; how much is drained, and read back."""
 
     warm_up_seconds: float
     rounds: int
@@ -14,6 +14,7 @@ class Effort(NamedTuple):
     drain_rounds: int
     drain_commands: int
     warm_workflows: int
+    restore_events: int
 
 
 FULL = Effort(
@@ -25,7 +26,14 @@ FULL = Effort(
     drain_rounds=3,
     drain_commands=80_000,
     warm_workflows=10_000,
+    restore_events=1_000_000,
 )
 QUICK = FULL._replace(
-    warm_up_seconds=6.0, rounds=2, seconds=1.5, drain_rounds=1, drain_commands=40_000, warm_workflows=0
+    warm_up_seconds=6.0,
+    rounds=2,
+    seconds=1.5,
+    drain_rounds=1,
+    drain_commands=40_000,
+    warm_workflows=0,
+    restore_events=20_000,
 )
