@@ -7,6 +7,7 @@ from the default here. This module reads the environment and that one file, and 
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -21,6 +22,10 @@ _REMEMBERED = (
     "postgres_dsn",
     "postgres_port",
     "blobs",
+    "s3_bucket",
+    "s3_prefix",
+    "s3_endpoint",
+    "s3_region",
     "topic_prefix",
     "partitions",
     "replication_factor",
@@ -35,6 +40,9 @@ HOME_VARIABLE = "CONTINUITY_HOME"
 PARTITIONS_MAX = 1_000
 PORT_MAX = 65_535
 REPLICAS_MAX = 15
+SNAPSHOTS_MAX = 1_000
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+PREFIX = re.compile(r"(?:[A-Za-z0-9_.=-]+(?:/[A-Za-z0-9_.=-]+)*)?")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -43,6 +51,7 @@ class Settings:
     """All settings of a process. Each field `name` is the variable `CONTINUITY_NAME`; `data_dir` is `CONTINUITY_HOME`.
 
     Ports are 1 to 65535; 0 means *off* for the services' own ports, and *any free one* for what `continuity up` starts.
+    Blobs lie in the folder `blobs`, or in S3 where `s3_bucket` is set; credentials are found as by any AWS client.
     """
 
     data_dir: Path = field(default_factory=lambda: Path.home() / ".continuity")
@@ -52,6 +61,11 @@ class Settings:
     postgres_dsn: str = "host=127.0.0.1 port=5432 user=continuity dbname=continuity"
     postgres_port: int = 0
     blobs: str = ""
+    s3_bucket: str = ""
+    s3_prefix: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    snapshots_kept: int = 10
     topic_prefix: str = "continuity"
     partitions: int = 2
     replication_factor: int = 1
@@ -207,18 +221,26 @@ def _is_word(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_address(value: object) -> bool:
+    return str(value).startswith(("http://", "https://"))
+
+
 _PORT = "a port from 1 to 65535, or 0"
 _RULES: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("kafka_bootstrap", _is_word, "host:port of a broker"),
     ("kafka_port", _is_port, _PORT),
     ("postgres_dsn", _is_word, "a connection string, such as host=127.0.0.1 dbname=continuity"),
     ("postgres_port", _is_port, _PORT),
+    ("s3_bucket", lambda value: not value or bool(BUCKET.fullmatch(str(value))), "the name of a bucket"),
+    ("s3_prefix", lambda value: bool(PREFIX.fullmatch(str(value))), "a path such as continuity/blobs"),
+    ("s3_endpoint", lambda value: not value or _is_address(value), "an address that starts with https:// or http://"),
+    ("snapshots_kept", lambda value: isinstance(value, int) and 0 < value <= SNAPSHOTS_MAX, f"1 to {SNAPSHOTS_MAX}"),
     ("topic_prefix", lambda value: bool(NAME.fullmatch(str(value))), f"a name of the form {NAME.pattern}"),
     ("partitions", lambda value: isinstance(value, int) and 0 < value <= PARTITIONS_MAX, f"1 to {PARTITIONS_MAX}"),
     ("replication_factor", lambda value: isinstance(value, int) and 0 < value <= REPLICAS_MAX, f"1 to {REPLICAS_MAX}"),
     ("api_host", _is_word, "the address to listen on, such as 127.0.0.1"),
     ("api_port", _is_port, _PORT),
-    ("api_url", lambda value: str(value).startswith(("http://", "https://")), "an address that starts with http://"),
+    ("api_url", _is_address, "an address that starts with http://"),
     ("sequencer_port", _is_port, _PORT),
     ("projector_port", _is_port, _PORT),
     ("cache_workflows_max", lambda value: isinstance(value, int) and value > 0, "1 or more"),

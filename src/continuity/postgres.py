@@ -17,10 +17,11 @@ from psycopg.types.string import TextLoader
 from psycopg.waiting import Wait
 
 from continuity.errors import ConfigError, ContinuityError, IntegrityError, Retryable
+from continuity.roles import ROLES
 
 SCHEMA: Final = "continuity"
-SCHEMA_VERSION: Final = 1
-"""Grows with every change of `projections/sql/schema.sql`."""
+SCHEMA_VERSION: Final = 3
+"""Grows with every change of `projections/sql/schema.sql` and `access.sql`."""
 
 CHANNEL: Final = "continuity_projected"
 """Notified of each commit of the projector with `workflow_id:head_seq` pairs, separated by spaces."""
@@ -155,11 +156,8 @@ def translation(error: psycopg.Error, workflow_id: str | None = None) -> Continu
         return IntegrityError(f"The database found a damaged page: {said}.", workflow_id=workflow_id, field="page")
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedColumn):
         return Retryable(f"The projections are not there, or are of another version: {said}.", fix=_MISSING)
-    if isinstance(error, errors.InvalidAuthorizationSpecification | errors.InvalidCatalogName) or (
-        # libpq reports a refused login as a plain OperationalError.
-        "authentication failed" in said or "does not exist" in said
-    ):
-        return ConfigError(f"Postgres refuses the connection: {said}.", fix="Correct CONTINUITY_POSTGRES_DSN.")
+    if (denied := _denied(error, said)) is not None:
+        return denied
     if isinstance(error, errors.DiskFull):
         return Retryable(f"Postgres has no room left: {said}.", fix="Make room on its disk.", retry_after_seconds=10)
     if isinstance(error, errors.QueryCanceled | errors._WaitTimeout):  # noqa: SLF001 - ours to translate
@@ -169,4 +167,18 @@ def translation(error: psycopg.Error, workflow_id: str | None = None) -> Continu
     return ContinuityError(f"Postgres refused a statement: {said}.", fix="This is a defect: please report it.")
 
 
+def _denied(error: psycopg.Error, said: str) -> ContinuityError | None:
+    """What nobody may do who logs in as we do. libpq reports a refused login as a plain OperationalError."""
+    if any(f'role "{role}" does not exist' in said for role in ROLES):
+        return Retryable("The roles in Postgres have not been made yet.", fix="Start the projector: it makes them.")
+    if isinstance(error, errors.InsufficientPrivilege) or "permission denied to set role" in said:
+        return ConfigError(f"Postgres does not allow it: {said}.", fix=_NOT_ALLOWED)
+    if isinstance(error, errors.InvalidAuthorizationSpecification | errors.InvalidCatalogName) or (
+        "authentication failed" in said or "does not exist" in said
+    ):
+        return ConfigError(f"Postgres refuses the connection: {said}.", fix="Correct CONTINUITY_POSTGRES_DSN.")
+    return None
+
+
+_NOT_ALLOWED = "Grant what docs/operations.md names; after an upgrade, `continuity rebuild` does so, with the tables."
 _MISSING = "Start the projector, or run `continuity rebuild` when the version is another one."

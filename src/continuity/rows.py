@@ -7,8 +7,7 @@ them. Whoever reads a row for an answer builds it with `checked`, which never re
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import orjson
 
@@ -32,6 +31,7 @@ class Head(NamedTuple):
     head_hash: str
     head_timestamp: int
     state_checksum: str
+    token_counter: int
     stopped_reason: str | None
     next_rule: int
     next_task_id: str | None
@@ -138,10 +138,71 @@ class CheckpointRow(NamedTuple):
         return _differs_in(self, self.doc, ("task_id", "seq"))
 
 
-AnyRow = TypeVar("AnyRow", Head, GoalRow, TaskRow, CheckpointRow)
+class EntityRow(NamedTuple):
+    """A grant, a step or a count of silent deaths: what of the state has no table of its own, by its key there."""
+
+    workflow_id: str
+    collection: str
+    key: str
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        return f"{ENTITY_NAMES.get(self.collection, self.collection)} {self.key}"
+
+    def leaf(self) -> bytes:
+        """Its leaf in the state's checksum."""
+        return tree.leaf(self.collection, self.key, self.doc.encode())
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        return _digest(self, self.leaf())
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        if self.collection not in ENTITY_NAMES:
+            return "collection"
+        try:
+            document = canonical.loads_canonical(self.doc)
+        except canonical.InvalidJson:
+            return "doc"
+        keys = {"steps": "step_id", "grants": "task_id"}
+        if self.collection in keys and isinstance(document, dict):
+            key = document.get(keys[self.collection]) or "workflow"
+            return "key" if key != self.key else "digest"
+        return "digest"
+
+
+ENTITY_NAMES = {"grants": "the grant of", "steps": "step", "silent_deaths": "the silent deaths of task"}
+
+
+class Row(Protocol):
+    """What every row can say of itself."""
+
+    @property
+    def workflow_id(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """How an error names it."""
+        ...
+
+    def digest(self) -> bytes:
+        """SHA-256 over all columns."""
+        ...
+
+    def differs_in(self) -> str:
+        """The column at fault, once the digest has shown that there is one."""
+        ...
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 HEAD_COLUMNS = """workflow_id, tenant, project, partition, head_seq, head_hash,
-    (extract(epoch FROM head_timestamp) * 1000000)::bigint, state_checksum, stopped_reason,
+    (extract(epoch FROM head_timestamp) * 1000000)::bigint, state_checksum, token_counter, stopped_reason,
     next_rule, next_task_id, next_key"""
 """The select list that `Head` is made of; those of the other rows are their own field names."""
 
@@ -189,19 +250,8 @@ def _differs_in(row: Any, doc: str, names: tuple[str, ...]) -> str:
 
 # The journal.
 
-JOURNAL_COLUMNS = (
-    "event_id", "workflow_id", "event_seq", "event_type", "payload", "timestamp", "schema_version",
-    "producer_version", "checksum", "tenant", "project", "command_id", "command_digest", "operator_id",
-    "operator_kind", "session_id", "goal_id", "task_id", "step_id", "from_status", "to_status", "fencing_token",
-    "delta", "state_checksum", "prev_hash", "event_hash", "epoch", "sequencer_id", "epoch_seq",
-    "source_generation", "source_offset",
-)  # fmt: skip
-"""The columns that hold an event's fields, in the table's order; `log_partition` and `log_offset` follow them."""
-
 _EVENT_FIELDS = tuple(Event.__annotations__)
 _PAYLOAD = _EVENT_FIELDS.index("payload")
-_TIMESTAMP = JOURNAL_COLUMNS.index("timestamp")
-_fields_of = itemgetter(*JOURNAL_COLUMNS)
 
 EVENT_COLUMNS = ", ".join(
     {"payload": "payload::text", "timestamp": "(extract(epoch FROM timestamp) * 1000000)::bigint"}.get(name, name)
@@ -210,11 +260,9 @@ EVENT_COLUMNS = ", ".join(
 """The select list that `event_of` takes."""
 
 
-def journal_row(event: Event, partition: int, offset: int) -> list[Any]:
-    """An event as a row of the journal, with its place in the events topic."""
-    row = [*_fields_of(event), partition, offset]
-    row[_TIMESTAMP] = instant(event["timestamp"])
-    return row
+def journal_row(event: Event, partition: int, offset: int) -> dict[str, Any]:
+    """An event as a row of the journal, by column, with its place in the events topic."""
+    return {**event, "timestamp": instant(event["timestamp"]), "log_partition": partition, "log_offset": offset}
 
 
 def event_of(columns: Sequence[Any]) -> Event:

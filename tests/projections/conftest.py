@@ -50,7 +50,7 @@ class Projection:
     def state(self, workflow: str, tenant: str = "acme") -> Any:
         found, *rows = (
             self.connection.execute(_statement(name), (workflow, tenant)).fetchall()
-            for name in ("head", "goals", "tasks", "checkpoints")
+            for name in ("head", "goals", "tasks", "checkpoints", "entities")
         )
         return assembly.state_of(assembly.head_of(found[0]), *rows)
 
@@ -60,8 +60,8 @@ class Projection:
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that is stored, in an order of its own, to compare two projections."""
         names = (
-            "events", "workflows", "goals", "tasks", "task_dependencies", "checkpoints", "operators",
-            "projection_offsets",
+            "events", "workflows", "goals", "tasks", "task_dependencies", "checkpoints", "entities", "workflow_leases",
+            "task_claims", "step_attempts", "completed_steps", "late_results", "operators", "projection_offsets",
         )  # fmt: skip
         return {name: sorted(self.rows(f"SELECT * FROM {name}"), key=repr) for name in names}
 

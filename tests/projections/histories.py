@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from continuity.codec import encode_event
 from continuity.config import Settings
 from continuity.core import canonical, seal
-from continuity.core.decide import Accepted, decide
-from continuity.core.delta import apply_delta, compute_delta
-from continuity.core.ids import event_id, workflow_id
+from continuity.core.decide import decide
+from continuity.core.ids import workflow_id
+from continuity.core.outcome import Accepted
 from continuity.core.records import SEQUENCER_EPOCH, SEQUENCER_MARK, Command, Event
 from continuity.core.state import State
 from continuity.core.transitions import TASK_TRANSITIONS
@@ -27,8 +27,12 @@ SECOND = 1_000_000
 KINDS = (
     "add_task", "start_task", "complete_task", "block_task", "update_checkpoint", "set_goal_status", "pause_task",
     "add_task", "start_task", "complete_task", "block_task", "set_goal_priority", "amend_task", "reopen_task",
-    "create_goal",
+    "create_goal", "acquire_lease", "release_lease", "claim_task", "claim_task", "begin_step", "begin_step",
+    "begin_step", "complete_step", "complete_step", "fail_step", "let_time_pass",
 )  # fmt: skip
+STEPS = ("fetch", "null", "NULL", "send:1.0-a_b", "x" * 100)
+"""Names of steps, some of which mean something else to a careless database statement."""
+TTL_SECONDS = 30
 
 NUMBER = st.integers(0, 50)
 ACTIONS = st.tuples(st.sampled_from(KINDS), NUMBER, NUMBER, st.lists(NUMBER, max_size=3))
@@ -56,8 +60,10 @@ class Project:
     def workflow(self) -> str:
         return self.state.workflow_id
 
-    def do(self, command_type: str, **body: Any) -> Event | None:
-        """Ask for something; the event, or None where it is refused."""
+    def do(
+        self, command_type: str, *, token: int | None = None, past: State | None = None, **body: Any
+    ) -> Event | None:
+        """Ask for something, under a fencing token or none; the event, or None where it is refused."""
         command = Command(
             command_id=str(UUID(int=next(_ids), version=4)),
             command_type=command_type,
@@ -67,9 +73,10 @@ class Project:
             workflow_id=self.workflow,
             operator_id="ada",
             operator_kind="human",
+            fencing_token=token,
         )
         self.now += SECOND
-        outcome = decide(self.state, command, self.now)
+        outcome = decide(self.state, command, self.now, past=past)
         if not isinstance(outcome, Accepted):
             return None
         self.state = outcome.state
@@ -78,25 +85,17 @@ class Project:
         return outcome.event
 
     def returned_to(self, before: State) -> Event:
-        """An event whose delta brings goals, tasks and checkpoints back to how they stood in `before`."""
-        operations = compute_delta(self.state, before)
-        after = apply_delta(self.state, operations)
-        self.now += SECOND
-        identity = str(UUID(int=next(_ids), version=4))
-        chained: dict[str, Any] = {name: None for name in Event.__annotations__ if name not in seal.UNCHAINED}
-        chained |= {
-            "event_id": event_id(self.now, self.workflow, self.state.head_seq + 1, identity),
-            "tenant": self.tenant, "project": self.name, "workflow_id": self.workflow,
-            "event_seq": self.state.head_seq + 1, "event_type": "rolled_back", "payload": "{}", "timestamp": self.now,
-            "schema_version": "1.0", "producer_version": seal.PRODUCER_VERSION, "checksum": seal.digest("{}"),
-            "command_id": identity, "command_digest": seal.digest(""), "operator_id": "ada", "operator_kind": "human",
-            "delta": canonical.text(operations), "state_checksum": after.checksum, "prev_hash": self.state.head_hash,
-        }  # fmt: skip
-        event = seal.seal(chained)
-        self.state = after.with_head(event)
-        self.states.append(self.state)
-        self.events.append(event)
+        """Roll back to an earlier state, once all that is held has run out."""
+        self.now += 2 * TTL_SECONDS * SECOND
+        event = self.do("rollback", past=before, to_seq=before.head_seq)
+        assert event is not None
         return event
+
+    def forked(self, name: str, seq: int) -> "Project":
+        """A project that begins on this one's state after an event."""
+        fork = Project(name, self.tenant, now=self.now)
+        assert fork.do("fork_project", past=self.states[seq], from_project=self.name, at_seq=seq)
+        return fork
 
     def act(self, action: tuple[str, int, int, list[int]]) -> Event | None:
         """Interpret a drawn action on the work as it is."""
@@ -104,6 +103,11 @@ class Project:
         goals = sorted(self.state.goals.values(), key=lambda goal: goal["created_seq"])
         tasks = sorted(self.state.tasks.values(), key=lambda task: task["created_seq"])
         text = TEXTS[two % len(TEXTS)] or "x"
+        if kind == "let_time_pass":
+            self.now += TTL_SECONDS * SECOND * (one % 3)
+            return None
+        if kind in ("acquire_lease", "release_lease", "claim_task", "begin_step", "complete_step", "fail_step"):
+            return self._hold_or_execute(kind, one, two)
         if kind == "create_goal" or not goals:
             return self.do("create_goal", text=text, priority=two % 5 - 2)
         goal_id = goals[one % len(goals)]["goal_id"]
@@ -125,7 +129,39 @@ class Project:
             "complete_task": {"evidence": text},
             "update_checkpoint": {"where_left_off": text, "next_step": "go on", "context_refs": [text] * (two % 3)},
         }
-        return self.do(kind, task_id=task_id, **bodies.get(kind, {}))
+        token = self.token_of(task_id) if two % 7 else None
+        return self.do(kind, task_id=task_id, token=token, **bodies.get(kind, {}))
+
+    def _hold_or_execute(self, kind: str, one: int, two: int) -> Event | None:
+        grants = sorted(self.state.grants.values(), key=lambda grant: int(grant["token"]))
+        grant = grants[one % len(grants)] if grants else None
+        token = grant["token"] if grant and two % 7 else None
+        if kind in ("acquire_lease", "claim_task"):
+            return self.do(kind, owner_id=("one", "two", 'thrée "3"')[one % 3], ttl_seconds=TTL_SECONDS)
+        if kind == "release_lease":
+            forced: dict[str, Any] = (
+                {"force": True, "task_id": grant["task_id"] if grant else None} if two % 3 == 0 else {}
+            )
+            return self.do(kind, token=None if forced else token, **forced)
+        step_id = STEPS[one % len(STEPS)]
+        if kind == "begin_step":
+            step_type = ("pure", "idempotent", "non_idempotent")[one % 3]
+            key = "pay-1" if step_type == "non_idempotent" else None
+            return self.do(kind, token=token, step_id=step_id, step_type=step_type, external_key=key)
+        still_open = sorted(self.state.lookup.open_steps)
+        if still_open and one % 4:
+            step_id = still_open[one % len(still_open)]
+        step = self.state.steps.get(step_id)
+        last = step["attempts"][-1] if step else {"attempt_id": 1, "token": None}
+        result: dict[str, Any] = (
+            {"result_ref": "blob:1", "result_checksum": "a" * 64} if kind == "complete_step" and two % 2 else {}
+        )
+        return self.do(kind, token=last["token"], step_id=step_id, attempt_id=last["attempt_id"], **result)
+
+    def token_of(self, task_id: str | None) -> int | None:
+        """The token of what holds a task, or the project with None."""
+        held = (self.state.grants.get(key) for key in (task_id, "workflow") if key is not None)
+        return next((grant["token"] for grant in held if grant), None)
 
 
 class Log:
@@ -152,10 +188,12 @@ class Log:
         self.source_offset += 1
         return self._stamped(event, partition, self.source_offset)
 
-    def mark(self, partition: int = 0) -> bytes:
+    def mark(self, partition: int = 0, *, payload: str = "{}") -> bytes:
         """The record that closes a batch without an event."""
+        if partition not in self.epoch:
+            self.open(partition)
         self.source_offset += 1
-        return self._stamped(seal.own_record(SEQUENCER_MARK), partition, self.source_offset)
+        return self._stamped(seal.own_record(SEQUENCER_MARK, payload), partition, self.source_offset)
 
     def raw(self, value: bytes, partition: int = 0) -> None:
         """What somebody else has written."""
@@ -227,3 +265,53 @@ def scripted(name: str, tasks: int = 4, tenant: str = TENANT) -> Project:
         project.do("start_task", task_id=previous[1])
         project.do("update_checkpoint", task_id=previous[1], where_left_off="begun", next_step="go on", context_refs=[])
     return project
+
+
+def executed(name: str, tenant: str = TENANT) -> Project:
+    """A project in which everything was held and executed: leases, claims that died, steps of each type.
+
+    At the end two tasks are claimed, one of them after a silent death, the last lease has been released, one step is
+    completed and one open.
+    """
+    project = scripted(name, 3, tenant)
+    doing = next(task for task in project.state.tasks.values() if task["status"] == "doing")
+    other = project.do("add_task", goal_id=doing["goal_id"], title="another")
+    assert other is not None
+    on_doing, on_other = {"task_id": doing["task_id"]}, {"task_id": other["task_id"]}
+    paying = {"step_id": "null", "step_type": "non_idempotent", "external_key": "pay-1", **on_doing}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("acquire_lease", {"owner_id": "one"}),
+        ("begin_step", {"step_id": "fetch", "step_type": "pure"}),
+        ("complete_step", {"step_id": "fetch", "attempt_id": 1, "result_ref": "b:1", "result_checksum": "a" * 64}),
+        ("begin_step", paying),
+        ("fail_step", {"step_id": "null", "attempt_id": 1, "error": "no answer"}),
+        ("let_time_pass", {}),
+        ("claim_task", {"owner_id": "two", **on_doing}),
+        ("begin_step", paying),
+        ("let_time_pass", {}),
+        ("acquire_lease", {"owner_id": "one"}),
+        ("release_lease", {}),
+        ("claim_task", {"owner_id": "three", **on_other}),
+        ("let_time_pass", {}),
+        ("claim_task", {"owner_id": "four", **on_other}),
+        ("claim_task", {"owner_id": "five", **on_doing}),
+    ]
+    for command_type, body in asked:
+        if command_type == "let_time_pass":
+            project.now += 2 * TTL_SECONDS * SECOND
+        elif command_type in ("acquire_lease", "claim_task"):
+            assert project.do(command_type, ttl_seconds=TTL_SECONDS, **body), (command_type, body)
+        else:
+            assert project.do(command_type, token=project.state.token_counter, **body), (command_type, body)
+    return project
+
+
+def late_result(project: Project, **fields: Any) -> dict[str, Any]:
+    """What a sequencer tells of a completion that came too late."""
+    told = {
+        "workflow_id": project.workflow, "tenant": project.tenant, "project": project.name, "step_id": "fetch",
+        "attempt_id": 1, "task_id": next(iter(project.state.tasks)), "fencing_token": 1,
+        "result_ref": "b:late", "result_checksum": "b" * 64, "operator_id": "zoë",
+        "command_id": "00000000-0000-4000-8000-000000000001", "timestamp": "2027-01-15T08:00:00.000001Z",
+    }  # fmt: skip
+    return {**told, **fields}

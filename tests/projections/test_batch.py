@@ -46,7 +46,10 @@ def test_anything_may_stand_in_a_topic(value):
 @pytest.mark.parametrize(
     "delta",
     ["", "{}", "[1]", "[[]]", '[{"op":"add"}]', '[{"op":"add","path":7}]', '[{"op":"add","path":"/tasks"}]',
-     '[{"op":"add","path":"/tasks/x/title/0","value":1}]', '[{"op":"add","path":"/steps/x","value":{}}]',
+     '[{"op":"add","path":"/tasks/x/title/0","value":1}]', '[{"op":"add","path":"/leases/x","value":{}}]',
+     '[{"op":"add","path":"/grants/x","value":{}}]', '[{"op":"add","path":"/steps/a b","value":{}}]',
+     '[{"op":"add","path":"/silent_deaths/workflow","value":1}]', '[{"op":"remove","path":"/token_counter"}]',
+     '[{"op":"replace","path":"/token_counter","value":"7"}]', '[{"op":"replace","path":"/token_counter/0","value":7}]',
      '[{"op":"add","path":"/tasks/{0,1}","value":{}}]', "[ ]", "null", "1e999"],
 )  # fmt: skip
 def test_a_delta_of_another_shape_is_a_flaw_and_never_an_error(delta, monkeypatch):

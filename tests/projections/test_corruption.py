@@ -8,7 +8,7 @@ from continuity.core import seal
 from continuity.core.records import Event
 from continuity.errors import IntegrityError
 from tests.projections.conftest import Projection
-from tests.projections.histories import Log, scripted
+from tests.projections.histories import Log, executed, scripted
 
 pytestmark = pytest.mark.stack
 
@@ -59,7 +59,8 @@ def test_a_damaged_event_stops_its_workflow_and_no_other(stepping, flaw):
 
 COLUMNS = {
     "workflows": (
-        "head_seq", "head_hash", "head_timestamp", "state_checksum", "next_rule", "next_task_id", "next_key", "project",
+        "head_seq", "head_hash", "head_timestamp", "state_checksum", "token_counter", "next_rule", "next_task_id",
+        "next_key", "project",
     ),
     "tasks": (
         "goal_id", "status", "created_seq", "changed_seq", "unmet_count", "checkpoint_seq", "doc", "digest", "task_id",
@@ -97,15 +98,76 @@ def test_a_rotten_row_is_never_an_answer(projection: Projection, table, column):
     assert projection.next_step(other.workflow)["as_of_seq"] == len(other.events)
 
 
-@pytest.mark.parametrize("table", ["goals", "tasks", "checkpoints"])
+KEYS = {"grants": "collection = 'grants'", "steps": "key = 'fetch'", "silent_deaths": "collection = 'silent_deaths'"}
+
+
+@pytest.mark.parametrize("column", ["collection", "key", "doc", "digest", "workflow_id"])
+@pytest.mark.parametrize("collection", KEYS)
+def test_a_rotten_grant_step_or_death_is_never_part_of_a_state(projection: Projection, collection, column):
+    project, sound, log = executed("rotten"), executed("sound"), Log()
+    for event in project.events + sound.events:
+        log.add(event)
+    projection.project(log.records())
+    rot = {
+        "doc": "regexp_replace(doc, '[0-9]', '7' || '0')", "digest": ROT["bytea"].format("digest"),
+        "workflow_id": ROT["uuid"].format("workflow_id"),
+    }.get(column, ROT["text"].format(column))  # fmt: skip
+    assert projection.state(project.workflow)["state_checksum"] == project.state.checksum
+    ((key, place),) = projection.rows(
+        f"SELECT key, ctid::text FROM entities WHERE workflow_id = %s AND {KEYS[collection]} ORDER BY ctid LIMIT 1",
+        project.workflow,
+    )
+    projection.connection.execute(f"UPDATE entities SET {column} = {rot} WHERE ctid = '{place}'".encode())
+    with pytest.raises(IntegrityError) as raised:
+        projection.state(project.workflow)
+    assert raised.value.workflow_id == project.workflow
+    assert raised.value.field
+    if column in ("doc", "digest"):
+        assert key in raised.value.field
+    assert projection.state(sound.workflow)["state_checksum"] == sound.state.checksum
+
+
+@pytest.mark.parametrize("table", ["goals", "tasks", "checkpoints", *KEYS])
 def test_a_missing_row_is_never_a_state(projection: Projection, table):
-    project, log = scripted("hollow"), Log()
+    project, log = executed("hollow"), Log()
     for event in project.events:
         log.add(event)
     projection.project(log.records())
-    projection.connection.execute(f"DELETE FROM {table} WHERE ctid = (SELECT min(ctid) FROM {table})".encode())
+    assert projection.state(project.workflow)["state_checksum"] == project.state.checksum
+    name, which = ("entities", KEYS[table]) if table in KEYS else (table, "true")
+    gone = f"DELETE FROM {name} WHERE ctid = (SELECT min(ctid) FROM {name} WHERE {which})"
+    assert projection.connection.execute(gone.encode()).rowcount == 1
     with pytest.raises(IntegrityError, match="do not make up its state"):
         projection.state(project.workflow)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("entities", "doc = replace(doc, 'two', 'eve')"),
+        ("workflow_leases", "fencing_token = fencing_token - 1"),
+        ("workflows", "token_counter = token_counter - 1"),
+    ],
+)
+def test_what_is_held_is_not_built_upon_once_it_is_rotten(stepping, table, change):
+    projection, projector = stepping
+    project, other, log = scripted("rotten"), scripted("sound"), Log()
+    for each in (project, other):
+        each.do("acquire_lease", owner_id="two", ttl_seconds=30)
+        for event in each.events:
+            log.add(event)
+    projector.project(log.records())
+    rot = f"UPDATE {table} SET {change} WHERE workflow_id = '{project.workflow}'"
+    assert projection.connection.execute(rot.encode()).rowcount > 0
+    at = log.end()[0]
+    for each in (project, other):
+        each.do("release_lease", token=1)
+        log.add(each.events[-1])
+    projector.project(log.records(at))
+    assert projector.counts["stopped"] == 1
+    with pytest.raises(IntegrityError, match="is stopped"):
+        projection.next_step(project.workflow)
+    assert projection.state(other.workflow)["state_checksum"] == other.state.checksum
 
 
 @pytest.mark.parametrize(

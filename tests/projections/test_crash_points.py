@@ -10,7 +10,7 @@ from continuity import postgres
 from continuity.projections.batch import judged
 from continuity.projections.writer import Writer
 from tests.projections.conftest import Projection
-from tests.projections.histories import Log, scripted
+from tests.projections.histories import Log, executed, scripted
 
 pytestmark = pytest.mark.stack
 
@@ -45,7 +45,7 @@ class Fragile:
 
 
 def records_of_two_projects():
-    log, projects = Log(), [scripted("one"), scripted("two", 3)]
+    log, projects = Log(), [scripted("one"), executed("two")]
     for step in itertools.zip_longest(*(project.events for project in projects)):
         for event in filter(None, step):
             log.add(event)

@@ -20,7 +20,6 @@ from continuity.codec import encode_event
 from continuity.config import Settings
 from continuity.core.ids import NIL
 from continuity.core.next_step import next_step
-from continuity.core.restore import restore
 from continuity.errors import ConfigError, Fenced
 from continuity.processors.store import Store
 from continuity.projections import Projector
@@ -202,7 +201,7 @@ def test_the_service_survives_kill_9_and_ends_on_sigterm(settings: Settings):
     store = Store(settings.postgres_dsn)
     fetched = store.fetch(0, [project.workflow])
     store.close()
-    assert restore(project.workflow, fetched.journals[project.workflow]) == project.state
+    assert fetched.states[project.workflow] == project.state
 
 
 def projected(settings: Settings) -> int:

@@ -3,8 +3,7 @@
 import pytest
 
 from continuity.core.acceptance import Acceptance
-from continuity.core.restore import restore
-from continuity.core.seal import Damaged
+from continuity.core.state import State
 from continuity.errors import ConfigError, Retryable
 from continuity.processors import Fetched
 from continuity.processors.store import Store
@@ -44,9 +43,9 @@ def test_journals_position_and_stops_come_together(projection: Projection, store
     assert fetched.position.offset == projection.positions[0].next_offset
     assert fetched.position.acceptance == projection.positions[0].acceptance
     for project in projects:
-        assert restore(project.workflow, fetched.journals[project.workflow]) == project.state
-    assert fetched.journals[UNKNOWN] == []
-    assert fetched.stopped == {}
+        assert fetched.states[project.workflow] == project.state
+    assert fetched.states[UNKNOWN] == State(UNKNOWN)
+    assert fetched.stopped == fetched.unavailable == {}
 
 
 @pytest.mark.parametrize(
@@ -55,16 +54,25 @@ def test_journals_position_and_stops_come_together(projection: Projection, store
         "DELETE FROM events WHERE workflow_id = '{0}' AND event_seq = 10",
         "DELETE FROM workflows WHERE workflow_id = '{0}'",
         "UPDATE workflows SET head_seq = head_seq - 1 WHERE workflow_id = '{0}'",
-        "UPDATE workflows SET stopped_reason = 'an operator said so' WHERE workflow_id = '{0}'",
     ],
 )
-def test_a_workflow_that_cannot_be_relied_on_is_stopped(projection: Projection, store, projects, damage):
+def test_a_workflow_that_cannot_be_relied_on_has_no_state(projection: Projection, store, projects, damage):
     damaged, sound = projects
     assert damaged.state.head_seq == 10
     projection.connection.execute(damage.format(damaged.workflow).encode())
     fetched = store.fetch(0, [damaged.workflow, sound.workflow])
-    assert set(fetched.stopped) == {damaged.workflow}
-    assert restore(sound.workflow, fetched.journals[sound.workflow]) == sound.state
+    assert set(fetched.unavailable) == {damaged.workflow}
+    assert fetched.states == {sound.workflow: sound.state}
+
+
+def test_a_stopped_workflow_is_told_from_a_damaged_one(projection: Projection, store, projects):
+    stopped, sound = projects
+    projection.connection.execute(
+        f"UPDATE workflows SET stopped_reason = 'an operator said so' WHERE workflow_id = '{stopped.workflow}'".encode()
+    )
+    fetched = store.fetch(0, [stopped.workflow, sound.workflow])
+    assert fetched.stopped == {stopped.workflow: "an operator said so"}
+    assert fetched.states == {sound.workflow: sound.state}
 
 
 @pytest.mark.parametrize(
@@ -82,9 +90,9 @@ def test_a_changed_column_of_the_journal_never_becomes_a_state(projection: Proje
     projection.connection.execute(
         f"UPDATE events SET {damage} WHERE event_seq = 6 AND workflow_id = '{project.workflow}'".encode()
     )
-    with pytest.raises(Damaged) as raised:
-        restore(project.workflow, store.fetch(0, [project.workflow]).journals[project.workflow])
-    assert (raised.value.workflow_id, raised.value.event_seq) == (project.workflow, 6)
+    fetched = store.fetch(0, [project.workflow])
+    assert fetched.states == {}
+    assert fetched.unavailable[project.workflow].startswith(f"Event 6 of workflow {project.workflow} is damaged in ")
 
 
 def test_a_database_that_is_away_is_retryable_and_heals(projection: Projection, store: Store):

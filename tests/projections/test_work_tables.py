@@ -1,6 +1,7 @@
 """The work tables are what the core says: next step, state, and all that an index stands on."""
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from continuity.api.reads import _statement as api_statement
 from continuity.core import canonical
 from continuity.core.evolve import evolve
+from continuity.core.history import forked
 from continuity.core.next_step import is_ready, next_step
+from continuity.core.records import Event
 from continuity.core.restore import restore
 from continuity.core.state import State
+from continuity.projections.record import standing_on
 from continuity.projections.schema import statement as projector_statement
 from continuity.rows import EVENT_COLUMNS, event_of
 from tests.projections.conftest import Projection
-from tests.projections.histories import ACTIONS, Log, Project, busy, scripted
+from tests.projections.histories import ACTIONS, Log, Project, busy, executed, scripted
+from tests.projections.ledger import selecting, told
 
 pytestmark = pytest.mark.stack
 NAMES = (f"p{number}" for number in itertools.count())
@@ -45,6 +50,20 @@ def test_the_next_step_from_sql_is_the_cores_after_every_batch(projection: Proje
         done = projection.positions[0].acceptance.epoch_seq
         if done:
             check_agrees(projection, project, project.states[done])
+            check_holdings(projection, project, project.states[done])
+
+
+def check_holdings(projection: Projection, project: Project, state: State, inherited: Iterable[Event] = ()) -> None:
+    """What is held and executed: the state's documents, and the published tables as the events tell them."""
+    found = projection.rows("SELECT collection, key, doc FROM entities WHERE workflow_id = %s", project.workflow)
+    documents = {name: getattr(state, name) for name in ("grants", "steps", "silent_deaths")}
+    assert {(collection, key): doc for collection, key, doc in found} == {
+        (name, key): canonical.text(document) for name, those in documents.items() for key, document in those.items()
+    }
+    ((counter,),) = projection.rows("SELECT token_counter FROM workflows WHERE workflow_id = %s", project.workflow)
+    assert counter == state.token_counter
+    for table, rows in told(project.events[: state.head_seq], inherited).items():
+        assert set(projection.rows(selecting(table), project.workflow)) == rows, table
 
 
 def check_agrees(projection: Projection, project: Project, state: State) -> None:
@@ -80,14 +99,34 @@ def test_a_delta_may_take_back_what_was(projection: Projection, actions, back, m
     log = continued(projection)
     for event in project.events:
         log.add(event)
-    before = project.states[back % len(project.states)]
-    log.add(project.returned_to(before))
+    log.add(project.returned_to(project.states[1 + back % (len(project.events) - 1)]))
     for action in more:
         accepted = project.act(action)
         if accepted is not None:
             log.add(accepted)
     projection.project(log.records(projection.positions[0].next_offset))
     check_agrees(projection, project, project.state)
+    check_holdings(projection, project, project.state)
+
+
+@REAL_DATABASE
+@given(st.lists(ACTIONS, min_size=20, max_size=60), st.integers(0, 100), st.lists(ACTIONS, max_size=20), st.booleans())
+def test_a_fork_begins_with_all_that_its_origin_had(projection: Projection, actions, back, more, at_once):
+    """Its first event has an empty delta, and stands on the state that the projector is given."""
+    origin = busy(next(NAMES), actions)
+    seq = 1 + back % len(origin.events)
+    project = origin.forked(next(NAMES), seq)
+    for action in more:
+        project.act(action)
+    log = continued(projection)
+    for event in project.events:
+        log.add(event)
+    opening, first, *rest = log.records(projection.positions[0].next_offset)
+    first = standing_on(first, forked(origin.states[seq], project.workflow))
+    for records in [[opening, first, *rest]] if at_once else [[opening, first], rest]:
+        projection.project(records)
+    check_agrees(projection, project, project.state)
+    check_holdings(projection, project, project.state, origin.events[:seq])
 
 
 def continued(projection: Projection) -> Log:
@@ -101,7 +140,7 @@ def continued(projection: Projection) -> Log:
 
 
 def test_events_deltas_and_rows_fold_to_one_state(projection: Projection):
-    log, projects = Log(), [scripted(f"p{number}", number + 1) for number in range(5)]
+    log, projects = Log(), [*(scripted(f"p{number}", number + 1) for number in range(4)), executed("p4")]
     for step in itertools.zip_longest(*(project.events for project in projects)):
         for event in filter(None, step):
             log.add(event)
@@ -117,6 +156,7 @@ def test_events_deltas_and_rows_fold_to_one_state(projection: Projection):
         by_delta = restore(project.workflow, journal)
         assert by_payload == by_delta == project.state
         check_agrees(projection, project, by_delta)
+        check_holdings(projection, project, by_delta)
 
 
 def test_the_journal_gives_back_each_event_as_it_was_written(projection: Projection):
@@ -171,6 +211,9 @@ READ, WRITTEN = api_statement, projector_statement
         (READ("head"), ["{workflow}", "acme"], 4),
         (READ("projects"), ["acme", "", 10], 4),
         (WRITTEN("load_tasks"), ["{{{workflow}}}", "{{{task}}}"], 6),
+        (WRITTEN("load_entities"), ["{{{workflow}}}", "{{steps}}", "{{fetch}}"], 6),
+        (WRITTEN("load_leases"), ["{{{workflow}}}"], 4),
+        (WRITTEN("load_claims"), ["{{{workflow}}}", "{{{task}}}"], 6),
         (WRITTEN("load_dependents"), ["{{{workflow}}}", "{{{task}}}"], 6),
         (WRITTEN("best_tasks"), ["{{{workflow}}}", "{{{goal}}}"], 16),
         (WRITTEN("next_steps"), ["{{{workflow}}}"], 20),

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from continuity import roles
 from continuity.config import Settings
 from continuity.embedded import account, logs
 from continuity.embedded.part import Part
@@ -162,6 +163,7 @@ def _has_database(settings: Settings) -> bool:
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if found is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            roles.ensure(connection)  # before the services come: none of them has to wait for another one's first start
     except psycopg.OperationalError as error:
         if "password authentication failed" in str(error):
             raise ConfigError(

@@ -24,11 +24,14 @@ class Service(NamedTuple):
     command: tuple[str, ...]
     port_setting: str
     ready_path: str | None = "/readyz"
+    ready_seconds: float = 60.0
 
 
 SERVICES = (
     Service("sequencer", ("{python}", "-m", "continuity.processors"), "sequencer_port"),
-    Service("projector", ("{python}", "-m", "continuity.projections"), "projector_port"),
+    Service(
+        "projector", ("{python}", "-m", "continuity.projections", "--upgrade"), "projector_port", ready_seconds=600.0
+    ),
     Service("api", ("{python}", "-m", "continuity.api"), "api_port"),
 )
 
@@ -46,7 +49,7 @@ def parts(services: Iterable[Service], settings: Settings, logs_folder: Path) ->
             port=getattr(settings, service.port_setting),
             needs=(broker.NAME, database.NAME),
             ready=_Probe(settings, service),
-            ready_seconds=60.0,
+            ready_seconds=service.ready_seconds,
             stop_seconds=15.0,
         )
         for service in services

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from continuity.contract import LateResultRow
 from continuity.core.acceptance import START, Acceptance, Verdict, judge
 from continuity.core.records import Event
 from continuity.projections.record import OWN_RECORDS, Record
@@ -24,12 +25,16 @@ class Position(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The accepted events of some records in log order, and the positions before and after all of them."""
+    """The accepted events of some records in log order, and the positions before and after all of them.
+
+    `late_results` are those that accepted marks carry.
+    """
 
     before: Mapping[int, Position]
     after: Mapping[int, Position]
     facts: Sequence[Record]
     verdicts: Mapping[str, int]
+    late_results: Sequence[LateResultRow] = ()
 
 
 def judged(positions: Mapping[int, Position], records: Iterable[Record]) -> Batch:
@@ -38,6 +43,7 @@ def judged(positions: Mapping[int, Position], records: Iterable[Record]) -> Batc
     acceptance = {partition: position.acceptance for partition, position in positions.items()}
     read: set[int] = set()
     facts: list[Record] = []
+    late_results: list[LateResultRow] = []
     verdicts: Counter[str] = Counter()
     for record in records:
         partition = record.partition
@@ -49,8 +55,12 @@ def judged(positions: Mapping[int, Position], records: Iterable[Record]) -> Batc
         verdicts[verdict] += 1
         if verdict == EVENT:
             facts.append(record)
+        elif verdict == MARK and record.flaw is not None:
+            verdicts[UNREADABLE] += 1  # what it says besides; that it closes its batch counts all the same
+        elif verdict == MARK:
+            late_results += record.late_results
     after = {partition: Position(next_offset[partition], acceptance[partition]) for partition in sorted(read)}
-    return Batch({partition: positions[partition] for partition in after}, after, facts, verdicts)
+    return Batch({partition: positions[partition] for partition in after}, after, facts, verdicts, late_results)
 
 
 def _judge(acceptance: Acceptance, event: Event | None) -> tuple[Acceptance, str]:

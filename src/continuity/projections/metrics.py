@@ -25,6 +25,23 @@ class Metrics:
         )
         self.lag_records = Gauge("continuity_projector_lag_records", "Records in the log that are not projected yet.")
         self.rejections = Counter("continuity_projector_rejections", "Rejections that were read.")
+        self.heartbeats = Counter("continuity_projector_heartbeats", "Published renewals that were read.")
+
+        self.time_since_snapshot = Gauge(
+            "time_since_last_snapshot_sec",
+            "Seconds since this projector last wrote a snapshot of any workflow, or since it began.",
+        )
+        self.journal_since_snapshot = Gauge(
+            "journal_size_since_snapshot_bytes",
+            "The largest journal after a snapshot that a restore would have to read, of the workflows seen last.",
+        )
+        self.snapshots_written = Counter(
+            "continuity_snapshots_written", "Snapshots written, by where the state lies.", ["place"]
+        )
+        self.snapshots_skipped = Counter(
+            "continuity_snapshots_skipped", "Snapshots that were due and not taken: the blob store was away."
+        )
+        self.snapshots_pruned = Counter("continuity_snapshots_pruned", "Snapshots removed as there are newer ones.")
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Count a batch."""

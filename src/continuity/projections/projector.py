@@ -14,8 +14,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from continuity import kafka, postgres, topics
+from continuity import blobs, kafka, postgres, roles, topics
 from continuity.config import Settings
+from continuity.core.snapshot import Policy
 from continuity.errors import ConfigError, Fenced, IntegrityError, Retryable
 from continuity.postgres import SCHEMA
 from continuity.projections import schema as tables
@@ -23,6 +24,7 @@ from continuity.projections.batch import Batch, Position, judged
 from continuity.projections.metrics import METRICS
 from continuity.projections.record import Record, decoded
 from continuity.projections.running import keep_going
+from continuity.projections.snapshots import Patience, Snapshots
 from continuity.projections.writer import Moved, Positions, Unwritable, Writer, read_positions
 from continuity.service import Health
 
@@ -56,6 +58,7 @@ class Projector:
         self._connection: postgres.BoundedConnection | None = None
         self._consumer: Consumer | None = None
         self._writer: Writer | None = None
+        self._patience = Patience()
         self._generation: str | None = None
         self._fetched: deque[Message] = deque()
         self._decoded: list[Record] = []
@@ -84,11 +87,18 @@ class Projector:
         with postgres.translated():
             if self._schema == SCHEMA:
                 tables.ensure(self._connection)
+            roles.become(self._connection, roles.PROJECTOR)
             stored = read_positions(self._connection, range(partitions), topic_id)
         self._check_topic(stored, topic_id)
         self.positions = dict(stored.by_partition)
         self._generation = stored.generation
-        self._writer = Writer(self._connection, stored.generation, notify=self._schema == SCHEMA)
+        policy = Policy(keep=self._settings.snapshots_kept)
+        self._writer = Writer(
+            self._connection,
+            stored.generation,
+            notify=self._schema == SCHEMA,
+            snapshots=Snapshots(self._connection, blobs.opened(self._settings), policy, patience=self._patience),
+        )
         self._consumer = kafka.reader(self._settings, "projector")
         self._assign()
 
@@ -150,6 +160,11 @@ class Projector:
                 self._pass_over(batch, error)
 
     def _pass_over(self, batch: Batch, error: Unwritable) -> None:
+        if not batch.facts:
+            log.error("late results in a mark cannot be kept: %s", error)
+            self._write(batch._replace(late_results=()))
+            self.counts["unwritable"] += 1
+            return
         (record,) = batch.facts
         assert record.event is not None
         workflow_id = record.event["workflow_id"]

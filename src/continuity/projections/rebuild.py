@@ -21,6 +21,7 @@ from continuity.config import Settings
 from continuity.errors import ConfigError, Retryable
 from continuity.postgres import SCHEMA
 from continuity.projections import schema as tables
+from continuity.projections.heartbeats import Heartbeats
 from continuity.projections.projector import Projector
 from continuity.projections.rejections import Rejections
 
@@ -57,17 +58,17 @@ def rebuild(settings: Settings, progress: Progress = lambda _done, _total: None)
     started = time.monotonic()
     connection = postgres.connect(settings.postgres_dsn, statement_seconds=STATEMENT_SECONDS_MAX)
     shadow = Projector(settings, schema=SHADOW)
-    refused = Rejections(settings, schema=SHADOW)
+    refused, alive = Rejections(settings, schema=SHADOW), Heartbeats(settings, schema=SHADOW)
     try:
         with postgres.translated():
             ends = _ends(settings)
             _begin(connection)
             shadow.open()
             _follow(shadow, ends, progress)
-            refused.open()
-            while refused.step(POLL_SECONDS):
-                pass
-            _repeated(connection, lambda: _swap(connection, shadow))
+            for each in (refused, alive):
+                each.open()
+                each.follow()
+            _repeated(connection, lambda: _swap(connection, shadow, alive))
             _repeated(connection, lambda: _retire(connection))
         counts = shadow.counts
         records = sum(position.next_offset for position in shadow.positions.values())
@@ -75,6 +76,7 @@ def rebuild(settings: Settings, progress: Progress = lambda _done, _total: None)
     finally:
         shadow.close()
         refused.close()
+        alive.close()
         connection.close()
 
 
@@ -134,9 +136,10 @@ def _repeated(connection: "Connection[Any]", work: Callable[[], None]) -> None:
     raise Retryable("Long reads kept the tables in use.", fix="Start the rebuild again when there are fewer of them.")
 
 
-def _swap(connection: "Connection[Any]", shadow: Projector) -> None:
+def _swap(connection: "Connection[Any]", shadow: Projector, alive: Heartbeats) -> None:
     """Give the shadow's tables the live name, from one statement of a reader to the next."""
     _catch_up(connection, shadow)
+    alive.follow()  # the live ones stand still, too: no expiry that somebody has read may go back
     live, retired = sql.Identifier(SCHEMA), sql.Identifier(RETIRED)
     if postgres.schema_version(connection) is not None:
         _lock(connection, SCHEMA)

@@ -3,19 +3,25 @@
 Pure. It costs more than half of a projection's time in Python, and is done while Postgres works on the batch before.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from continuity.codec import Undecodable, decode_event
-from continuity.core import canonical, ids, seal
-from continuity.core.delta import DeltaMismatch
-from continuity.core.records import Event
+from continuity.contract import LateResultRow
+from continuity.core import canonical, ids, limits, seal
+from continuity.core.delta import DeltaMismatch, counter_after
+from continuity.core.fields import NAME_TEXT, Digest, Field, Id, Integer, Name, Text
+from continuity.core.records import SEQUENCER_MARK, Event
+from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
 
 OWN_RECORDS = "sequencer_"
-COLLECTIONS = frozenset({"goals", "tasks", "checkpoints"})
 PATH_PARTS = (3, 4)
+COUNTER_PATH = f"/{TOKEN_COUNTER}"
+WORKFLOW = "workflow"
+"""The key of the lease among the grants."""
 
 Entity = tuple[str, str, str]
-"""(collection, workflow_id, id)."""
+"""(collection, workflow_id, key); the token counter is one, too, with an empty key."""
 
 
 Patch = tuple[Entity, list[str], dict[str, Any]]
@@ -23,7 +29,10 @@ Patch = tuple[Entity, list[str], dict[str, Any]]
 
 
 class Record(NamedTuple):
-    """A record at its place. `event` is None when the bytes are none; `flaw` says what is wrong with an event alone."""
+    """A record at its place. `event` is None when the bytes are none; `flaw` says what is wrong with an event alone.
+
+    `late_results` are those that a mark of the sequencer's carries.
+    """
 
     partition: int
     offset: int
@@ -31,6 +40,7 @@ class Record(NamedTuple):
     event: Event | None = None
     patches: tuple[Patch, ...] = ()
     flaw: str | None = None
+    late_results: tuple[LateResultRow, ...] = ()
 
     @property
     def workflow_id(self) -> str:
@@ -46,9 +56,11 @@ def decoded(partition: int, offset: int, value: bytes | None) -> Record:
         event = decode_event(value)
     except Undecodable:
         return Record(partition, offset, size)
-    if event["event_type"].startswith(OWN_RECORDS):
-        return Record(partition, offset, size, event)
     try:
+        if event["event_type"] == SEQUENCER_MARK:
+            return Record(partition, offset, size, event, late_results=_late_results(event))
+        if event["event_type"].startswith(OWN_RECORDS):
+            return Record(partition, offset, size, event)
         return Record(partition, offset, size, event, _examined(event))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Record(partition, offset, size, event, flaw=str(error))
@@ -65,9 +77,78 @@ def _examined(event: Event) -> tuple[Patch, ...]:
     return tuple([_patch(workflow_id, operation) for operation in operations])
 
 
+def standing_on(record: Record, base: State) -> Record:
+    """The first event of a fork, with the state that it stands on as its delta: its tables begin with all of that."""
+    operations = [
+        {"op": "add", "path": f"/{collection}/{key}", "value": document}
+        for collection in COLLECTIONS
+        for key, document in getattr(base, collection).items()
+    ]
+    operations.append({"op": "replace", "path": COUNTER_PATH, "value": base.token_counter})
+    patches = [_patch(record.workflow_id, operation) for operation in operations]
+    return record._replace(patches=(*patches, *record.patches))
+
+
 def _patch(workflow_id: str, operation: dict[str, Any]) -> Patch:
     path = operation["path"]
+    if path == COUNTER_PATH:
+        counter_after(operation)
+        return (TOKEN_COUNTER, workflow_id, ""), [], operation
     parts = path.split("/")
-    if len(parts) not in PATH_PARTS or parts[1] not in COLLECTIONS or not ids.UUID_TEXT.fullmatch(parts[2]):
+    if len(parts) not in PATH_PARTS or parts[1] not in KEYS or not KEYS[parts[1]](parts[2]):
         raise DeltaMismatch(f"{path!r:.80} is no path of this version's state.")
     return (parts[1], workflow_id, parts[2]), parts[3:], operation
+
+
+def _is_grant(key: str) -> object:
+    return key == WORKFLOW or ids.UUID_TEXT.fullmatch(key)
+
+
+def _is_step(key: str) -> object:
+    return len(key) <= limits.STEP_ID_CHARACTERS_MAX and NAME_TEXT.fullmatch(key)
+
+
+KEYS: Final[Mapping[str, Callable[[str], object]]] = {
+    "goals": ids.UUID_TEXT.fullmatch,
+    "tasks": ids.UUID_TEXT.fullmatch,
+    "checkpoints": ids.UUID_TEXT.fullmatch,
+    "grants": _is_grant,
+    "steps": _is_step,
+    "silent_deaths": ids.UUID_TEXT.fullmatch,
+}
+"""The collections of the state, and what a key of each looks like."""
+
+
+# Late results.
+
+LATE_RESULT_FIELDS: Final[Mapping[str, Field]] = {
+    "workflow_id": Id(),
+    "command_id": Id(),
+    "step_id": Name(limits.STEP_ID_CHARACTERS_MAX),
+    "attempt_id": Integer(1, limits.ATTEMPTS_MAX),
+    "task_id": Id(),
+    "fencing_token": Integer(0, limits.JSON_INTEGER_MAX),
+    "result_ref": Text(limits.RESULT_REF_CHARACTERS_MAX),
+    "result_checksum": Digest(),
+    "operator_id": Text(limits.OPERATOR_CHARACTERS_MAX),
+}
+NULLABLE: Final = frozenset({"task_id", "fencing_token"})
+
+
+def _late_results(mark: Event) -> tuple[LateResultRow, ...]:
+    if mark["payload"] == "{}":  # as nearly every one
+        return ()
+    if seal.digest(mark["payload"]) != mark["checksum"]:
+        raise seal.Damaged(mark, "payload", "it does not have its checksum")
+    payload = canonical.loads_canonical(mark["payload"])
+    return tuple(_late_result(mark, told) for told in payload.get("late_results", ()))
+
+
+def _late_result(mark: Event, told: dict[str, Any]) -> LateResultRow:
+    for name, field in LATE_RESULT_FIELDS.items():
+        if told[name] is not None or name not in NULLABLE:
+            field.check(told[name], name)
+    if told["workflow_id"] != ids.workflow_id(told["tenant"], told["project"]):
+        raise seal.Damaged(mark, "payload", "a late result's workflow_id is not the one of its tenant and project")
+    kept = {name: told[name] for name in (*LATE_RESULT_FIELDS, "tenant", "project")}
+    return LateResultRow(**kept, refused_at=ids.micros_of(told["timestamp"]))

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from psycopg import Connection, sql
 
-from continuity import postgres
+from continuity import postgres, roles
 from continuity.postgres import SCHEMA, SCHEMA_VERSION
 
 INSTALL_LOCK = 0x636F6E74
@@ -24,23 +24,31 @@ def statement(name: str) -> str:
 
 
 def ensure(connection: "Connection[tuple[object, ...]]") -> None:
-    """Make the live tables if there are none. Raises ConfigError when there are some of another version."""
+    """Make the live tables if there are none, as the login role, which is then their owner.
+
+    Raises ConfigError when there are some of another version, or when the login role may not do what it takes.
+    """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (INSTALL_LOCK,))
+        roles.ensure(connection)
         found = postgres.schema_version(connection)
         if found is None:
             install(connection, SCHEMA)
             _be_found_by_people(connection)
             found = SCHEMA_VERSION
         postgres.check_version(found)
+        if not connection.execute("SELECT to_regclass('continuity_intake.assignments')").fetchone()[0]:  # type: ignore[index]
+            connection.execute(statement("intake").encode())
 
 
 def install(connection: "Connection[tuple[object, ...]]", schema: str) -> str:
     """Make empty tables in a new schema, in the caller's transaction; the generation drawn for it."""
+    roles.ensure(connection)
     generation = str(uuid4())
     connection.execute(sql.SQL("CREATE SCHEMA {0}").format(sql.Identifier(schema)))
     connection.execute(sql.SQL("SET LOCAL search_path TO {0}").format(sql.Identifier(schema)))
     connection.execute(statement("schema").encode())
+    connection.execute(statement("access").encode())
     connection.execute("INSERT INTO schema_version (version, generation) VALUES (%s, %s)", (SCHEMA_VERSION, generation))
     return generation
 

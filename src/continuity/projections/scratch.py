@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
-from continuity import postgres
+from continuity import postgres, roles
 from continuity.errors import IntegrityError, Retryable
 from continuity.postgres import SCHEMA
 from continuity.projections import schema as tables
@@ -45,6 +45,7 @@ class Scratch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             with postgres.translated():
+                self._connection.execute("RESET ROLE")
                 tables.drop(self._connection, self.schema)
         finally:
             self._connection.close()
@@ -71,5 +72,6 @@ class Scratch:
         with connection.transaction():
             tables.drop(connection, self.schema)  # left by one that was interrupted
             tables.install(connection, self.schema)
+        roles.become(connection, roles.PROJECTOR)
         positions = read_positions(connection, [PARTITION], "")
         self._writer = Writer(connection, positions.generation, notify=False)

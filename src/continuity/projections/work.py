@@ -13,20 +13,27 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from continuity.contract import LeaseRow
 from continuity.core import canonical, ids
 from continuity.core.acceptance import chain_fits
 from continuity.core.delta import DeltaMismatch, patched
 from continuity.core.records import Event
-from continuity.core.state import State
-from continuity.projections.record import COLLECTIONS, Entity, Patch, Record
-from continuity.rows import CheckpointRow, GoalRow, Head, TaskRow
+from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
+from continuity.projections.holdings import ONE_WAY, Changed, lease_after
+from continuity.projections.record import WORKFLOW, Entity, Record
+from continuity.rows import CheckpointRow, EntityRow, GoalRow, Head, TaskRow
 
 Key = tuple[str, str]
 """(workflow_id, id) of a goal or task."""
 
-Document = dict[str, Any]
+Document = Any
+"""An object, the number that a count of silent deaths and the token counter are, or None where there is none."""
+
 Pointers = tuple[int | None, int | None, int | None]
 REASON_CHARACTERS_MAX = 500
+TABLES = ("tasks", "checkpoints", "goals")
+"""The collections with a table of their own; the others share `entities`."""
+ENTITIES = ("grants", "steps", "silent_deaths")
 
 
 class Edges(NamedTuple):
@@ -49,13 +56,17 @@ class Work:
         self.goals: dict[Key, GoalRow] = {}
         self.tasks: dict[Key, TaskRow] = {}
         self.checkpoints: dict[Key, CheckpointRow] = {}
-        self.rows: Mapping[str, Mapping[Any, GoalRow | TaskRow | CheckpointRow]] = {
+        self.entities: dict[str, dict[Key, EntityRow]] = {name: {} for name in ENTITIES}
+        self.leases: dict[str, LeaseRow] = {}
+        self.new_leases: dict[str, LeaseRow] = {}
+        self.rows: Mapping[str, Mapping[Any, GoalRow | TaskRow | CheckpointRow | EntityRow]] = {
             "goals": self.goals,
             "tasks": self.tasks,
             "checkpoints": self.checkpoints,
+            **self.entities,
         }
-        self._before: dict[Entity, Document | None] = {}
-        self._after: dict[Entity, Document | None] = {}
+        self._before: dict[Entity, Document] = {}
+        self._after: dict[Entity, Document] = {}
 
     # Events.
 
@@ -78,11 +89,12 @@ class Work:
             self.stop(record, record.flaw)
         elif not chain_fits(head.head_seq, head.head_hash, event):
             self.stop(record, f"Event {event['event_seq']} does not follow event {head.head_seq} of the chain.")
-        elif (reason := self._patch(record.patches)) is not None:
+        elif (reason := self._patch(record)) is not None:
             self.stop(record, f"Event {event['event_seq']} has a delta of another state: {reason}")
         else:
             moved = (event["event_seq"], event["event_hash"], event["timestamp"], event["state_checksum"])
-            self.heads[workflow_id] = Head(*head[:4], *moved, *head[8:])
+            token_counter: int = self._after.get((TOKEN_COUNTER, workflow_id, ""), head.token_counter)
+            self.heads[workflow_id] = Head(*head[:4], *moved, token_counter, *head[9:])
             self.facts.append(record)
 
     def stop(self, record: Record, reason: str) -> None:
@@ -91,25 +103,44 @@ class Work:
         self.newly_stopped[record.workflow_id] = self.heads.get(record.workflow_id) or _no_head(record)
         self.ignored += 1
 
-    def _patch(self, patches: Iterable[Patch]) -> str | None:
-        changed: dict[Entity, Document | None] = {}
-        for entity, field, operation in patches:
+    def _patch(self, record: Record) -> str | None:
+        changed: dict[Entity, Document] = {}
+        for entity, field, operation in record.patches:
             before = changed[entity] if entity in changed else self._document(entity)
             try:
                 changed[entity] = patched(before, operation, field)
             except (DeltaMismatch, ValueError, KeyError, TypeError) as error:
                 return str(error)
+        for entity, after in changed.items():
+            if entity[0] in ONE_WAY and (reason := ONE_WAY[entity[0]](self._document(entity), after)) is not None:
+                return reason
+        lease = ("grants", record.workflow_id, WORKFLOW)
+        if lease in changed:
+            self._follow_lease(record, self._document(lease), changed[lease])
         self._after.update(changed)
         return None
 
-    def _document(self, entity: Entity) -> Document | None:
+    def _follow_lease(self, record: Record, before: Document, after: Document) -> None:
+        known = self.new_leases.get(record.workflow_id) or self.leases.get(record.workflow_id)
+        row = lease_after(cast("Event", record.event), known, before, after)
+        if row is not None:
+            self.new_leases[record.workflow_id] = row
+
+    def _document(self, entity: Entity) -> Document:
         """An entity as the events so far have left it."""
         if entity in self._after:
             return self._after[entity]
         if entity not in self._before:
-            row = self.rows[entity[0]].get(entity[1:])
-            self._before[entity] = None if row is None else orjson.loads(row.doc)
+            self._before[entity] = self._stored(entity)
         return self._before[entity]
+
+    def _stored(self, entity: Entity) -> Document:
+        """An entity as it was before the batch."""
+        if entity[0] == TOKEN_COUNTER:
+            head = self.heads.get(entity[1])
+            return 0 if head is None else head.token_counter
+        row = self.rows[entity[0]].get(entity[1:])
+        return None if row is None else orjson.loads(row.doc)
 
     # What is to be written.
 
@@ -210,11 +241,19 @@ class Work:
                 rows.append(row)
         return rows
 
+    def holdings(self) -> dict[str, list[Changed]]:
+        """The grants, steps and silent deaths that changed, by collection."""
+        found: dict[str, list[Changed]] = {name: [] for name in ENTITIES}
+        for entity, after in self._after.items():
+            if entity[0] in found:
+                found[entity[0]].append(((entity[1], entity[2]), self._before[entity], after))
+        return found
+
     def removed(self, collection: str) -> list[Key]:
         """Entities of a collection that are no more."""
         return [key for key, document in self._changed(collection) if document is None]
 
-    def _changed(self, collection: str) -> Iterator[tuple[Key, Document | None]]:
+    def _changed(self, collection: str) -> Iterator[tuple[Key, Document]]:
         return ((entity[1:], document) for entity, document in self._after.items() if entity[0] == collection)
 
     def _depends_on(self, key: Key) -> set[Key]:
@@ -232,7 +271,7 @@ class Work:
 
 def touched(records: Iterable[Record]) -> dict[str, set[Key]]:
     """The rows to load before the records are applied, by collection."""
-    keys: dict[str, set[Key]] = {name: set() for name in COLLECTIONS}
+    keys: dict[str, set[Key]] = {name: set() for name in (*COLLECTIONS, TOKEN_COUNTER)}
     for record in records:
         for (collection, workflow_id, key), _, _ in record.patches:
             keys[collection].add((workflow_id, key))
@@ -240,7 +279,7 @@ def touched(records: Iterable[Record]) -> dict[str, set[Key]]:
     return keys
 
 
-def _dependencies(key: Key, document: Document | None) -> set[Key]:
+def _dependencies(key: Key, document: Document) -> set[Key]:
     return {(key[0], needed) for needed in document["depends_on"]} if document else set()
 
 
@@ -251,7 +290,5 @@ def _no_head(record: Record) -> Head:
     """The head of a workflow before its first event."""
     event = cast("Any", record.event)
     workflow_id, tenant, project = _place(event)
-    empty = State(workflow_id).checksum
-    return Head(
-        workflow_id, tenant, project, record.partition, 0, ids.ZERO_HASH, event["timestamp"], empty, None, 4, None, []
-    )
+    at_start = (0, ids.ZERO_HASH, event["timestamp"], State(workflow_id).checksum, 0)
+    return Head(workflow_id, tenant, project, record.partition, *at_start, None, 4, None, [])

@@ -31,6 +31,12 @@ CREATE TABLE rejection_offsets (
     topic_id    TEXT    NOT NULL
 ) WITH (fillfactor = 50);
 
+CREATE TABLE heartbeat_offsets (
+    partition   INTEGER NOT NULL PRIMARY KEY,
+    next_offset BIGINT  NOT NULL,
+    topic_id    TEXT    NOT NULL
+) WITH (fillfactor = 50);
+
 -- The journal. The first nine columns, their order, types, keys and indexes are the published contract.
 CREATE TABLE events (
     event_id          UUID         NOT NULL UNIQUE,
@@ -84,6 +90,7 @@ CREATE TABLE workflows (
     head_hash      TEXT        NOT NULL,
     head_timestamp TIMESTAMPTZ NOT NULL,
     state_checksum TEXT        NOT NULL,
+    token_counter  BIGINT      NOT NULL,  -- part of the state: the last fencing token
     stopped_reason TEXT,
     next_rule      SMALLINT    NOT NULL,
     next_task_id   UUID,
@@ -148,6 +155,119 @@ CREATE TABLE checkpoints (
     digest      BYTEA  NOT NULL,
     PRIMARY KEY (workflow_id, task_id)
 ) WITH (fillfactor = 80);
+
+-- What else the state holds: grants (by task, or "workflow"), steps (by name) and silent deaths (by task, a number).
+CREATE TABLE entities (
+    workflow_id UUID  NOT NULL,
+    collection  TEXT  NOT NULL COLLATE "C",
+    key         TEXT  NOT NULL COLLATE "C",
+    doc         TEXT  NOT NULL,
+    digest      BYTEA NOT NULL,
+    PRIMARY KEY (workflow_id, collection, key)
+) WITH (fillfactor = 80);
+
+-- The next four tables tell the same grants and steps in columns, by the same transaction as their event. The columns
+-- above "Further columns", their order, types, keys and indexes are the published contract.
+
+-- The lease of each workflow that ever had one. Its end, by release or because somebody went over an expired one, never
+-- deletes the row nor lowers its token: lease_expires_at becomes the time of the end, and so does ended_at, which is
+-- null until then. The last known expiry and sign of life come from renewals (projections.heartbeats) and may lag: who
+-- holds what is decided by the sequencer alone.
+CREATE TABLE workflow_leases (
+    workflow_id      UUID        NOT NULL PRIMARY KEY,
+    owner_id         TEXT        NOT NULL,
+    acquired_at      TIMESTAMPTZ NOT NULL,
+    lease_expires_at TIMESTAMPTZ NOT NULL,
+    fencing_token    BIGINT      NOT NULL,
+    heartbeat_at     TIMESTAMPTZ NOT NULL,
+    -- Further columns.
+    ended_at         TIMESTAMPTZ,
+    digest           BYTEA       NOT NULL
+) WITH (fillfactor = 80);
+CREATE INDEX idx_leases_expiry ON workflow_leases (lease_expires_at);
+
+-- The claims that are held: a row goes when its claim ends. Its token is not lost, workflows.token_counter counts on.
+CREATE TABLE task_claims (
+    workflow_id      UUID        NOT NULL,
+    task_id          UUID        NOT NULL,
+    owner_id         TEXT        NOT NULL,
+    acquired_at      TIMESTAMPTZ NOT NULL,
+    lease_expires_at TIMESTAMPTZ NOT NULL,
+    fencing_token    BIGINT      NOT NULL,
+    heartbeat_at     TIMESTAMPTZ NOT NULL,
+    -- Further columns.
+    digest           BYTEA       NOT NULL,
+    PRIMARY KEY (workflow_id, task_id)
+) WITH (fillfactor = 80);
+
+-- Every attempt that was begun. Rows are added and never change.
+CREATE TABLE step_attempts (
+    workflow_id   UUID         NOT NULL,
+    step_id       VARCHAR(100) NOT NULL,
+    attempt_id    INT          NOT NULL,
+    started_at    TIMESTAMPTZ  NOT NULL,
+    fencing_token BIGINT,
+    -- Further columns.
+    digest        BYTEA        NOT NULL,
+    PRIMARY KEY (workflow_id, step_id, attempt_id)
+);
+
+-- The completion of a step: one, for ever. Rows are added and never change.
+CREATE TABLE completed_steps (
+    workflow_id         UUID         NOT NULL,
+    step_id             VARCHAR(100) NOT NULL,
+    attempt_id          INT          NOT NULL,
+    completed_at        TIMESTAMPTZ  NOT NULL,
+    result_snapshot_ref TEXT,
+    result_checksum     VARCHAR(64),
+    -- Further columns.
+    digest              BYTEA        NOT NULL,
+    PRIMARY KEY (workflow_id, step_id),
+    FOREIGN KEY (workflow_id, step_id, attempt_id) REFERENCES step_attempts (workflow_id, step_id, attempt_id)
+);
+
+-- Results of executors that had lost their grant: refused, never applied, and kept for a person or the successor.
+-- They come in the payload of a sequencer's mark, as a refusal is no event.
+CREATE TABLE late_results (
+    workflow_id     UUID         NOT NULL,
+    command_id      UUID         NOT NULL,
+    tenant          TEXT         NOT NULL COLLATE "C",
+    project         TEXT         NOT NULL COLLATE "C",
+    step_id         VARCHAR(100) NOT NULL,
+    attempt_id      INT          NOT NULL,
+    task_id         UUID,
+    fencing_token   BIGINT,
+    result_ref      TEXT         NOT NULL,
+    result_checksum VARCHAR(64)  NOT NULL,
+    operator_id     TEXT         NOT NULL,
+    refused_at      TIMESTAMPTZ  NOT NULL,
+    digest          BYTEA        NOT NULL,
+    PRIMARY KEY (workflow_id, command_id)
+);
+CREATE INDEX idx_late_results_task ON late_results (workflow_id, task_id, refused_at);
+
+-- A workflow's whole state after one of its events: where a restore begins (continuity.restoring). The first eight
+-- columns, their order, types, key and index are the published contract. The state is canonical JSON, to 64 KiB in the
+-- row, else in a blob of that name. created_at is the event's time, number counts the workflow's snapshots, window_bytes
+-- is the idempotency window (core.window), digest covers all other columns.
+CREATE TABLE snapshots (
+    snapshot_id    UUID        NOT NULL PRIMARY KEY,
+    workflow_id    UUID        NOT NULL,
+    step_number    INT         NOT NULL,
+    last_event_seq BIGINT      NOT NULL,
+    state_inline   JSONB,
+    state_s3_key   TEXT,
+    state_checksum VARCHAR(64) NOT NULL,
+    created_at     TIMESTAMPTZ NOT NULL,
+    -- Further columns.
+    head_hash      TEXT        NOT NULL,
+    number         INT         NOT NULL,
+    window_bytes   BYTEA       NOT NULL,
+    size_bytes     BIGINT      NOT NULL,
+    digest         BYTEA       NOT NULL,
+    CHECK ((state_inline IS NULL) <> (state_s3_key IS NULL))
+);
+CREATE INDEX idx_snapshots_workflow_seq ON snapshots (workflow_id, last_event_seq DESC);
 
 CREATE TABLE operators (
     tenant         TEXT        NOT NULL COLLATE "C",
