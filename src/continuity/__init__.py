@@ -16,8 +16,13 @@ if TYPE_CHECKING:
         IntegrityError,
         InvalidForm,
         LeaseHeld,
+        LeaseLost,
         NotFound,
+        NothingToClaim,
         Refused,
+        StepInProgress,
+        TaskBlocked,
+        TokenNeeded,
         Unauthorized,
         Unavailable,
         UnknownTask,
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncContinuity", "Conflict", "Continuity", "ContinuityError", "Fenced", "IllegalTransition", "IntegrityError",
-    "InvalidForm", "LeaseHeld", "NotFound", "Refused", "Unauthorized", "Unavailable", "UnknownTask",
+    "InvalidForm", "LeaseHeld", "LeaseLost", "NotFound", "NothingToClaim", "Refused", "StepInProgress", "TaskBlocked",
+    "TokenNeeded", "Unauthorized", "Unavailable", "UnknownTask",
 ]  # fmt: skip
 
 _CLIENTS = frozenset({"AsyncContinuity", "Continuity"})

@@ -6,29 +6,125 @@ Plain dicts on the wire and in Python alike; times are RFC 3339 in UTC, ids lowe
 from typing import Any, Literal, NotRequired, TypedDict
 
 from continuity.core.next_step import NextStep
-from continuity.core.records import Blocker, Checkpoint, Goal, Task
+from continuity.core.records import Blocker, Checkpoint, Goal, StepStatus, StepType, Task
 
 __all__ = [
-    "ActiveWorkState", "BatchAnswer", "Blocker", "Checkpoint", "CommandOutcome", "EventDocument", "EventPage", "Goal",
-    "NextStep", "ProblemDocument", "ProjectPage", "ProjectSummary", "Task", "WriteAnswer",
+    "ActiveWorkState", "BatchAnswer", "Blocker", "Checkpoint", "CommandOutcome", "EarlierAttempt", "EventDocument",
+    "EventPage", "Goal", "Handover", "LateResult", "LateResultPage", "Lease", "NextStep", "OpenAttempt",
+    "Predecessor", "ProblemDocument", "ProjectPage", "ProjectSummary", "StepAnswer", "StoredResult", "Task",
+    "WriteAnswer",
 ]  # fmt: skip
+
+
+class Predecessor(TypedDict):
+    """Whose lease or claim has ended with this grant. `replaced`: it was the same owner's own."""
+
+    token: int
+    owner_id: str
+    task_id: str | None
+    expires_at: str
+    reason: Literal["expired", "replaced"]
+
+
+class OpenAttempt(TypedDict):
+    """A step that somebody began and neither completed nor failed: the world may have felt it."""
+
+    step_id: str
+    step_type: StepType
+    attempt_id: int
+
+
+class LateResult(TypedDict):
+    """A result that came when its sender was fenced already: refused, never applied, and kept for a successor."""
+
+    task_id: str | None
+    step_id: str
+    attempt_id: int
+    result_ref: str
+    result_checksum: str
+    fencing_token: int | None
+    operator_id: str
+    command_id: str
+    refused_at: str
+
+
+class Handover(TypedDict):
+    """What a new holder takes over: who was there, where the work was left, and what may have been half done.
+
+    `late_results` is absent when they could not be asked for in time: `GET …/late-results` has them.
+    """
+
+    predecessor: Predecessor | None
+    checkpoint: Checkpoint | None
+    open_attempts: list[OpenAttempt]
+    late_results: NotRequired[list[LateResult]]
+
+
+class Lease(TypedDict):
+    """A lease on the project, or with a `task_id` a claim on that task. Work under it sends `token`.
+
+    `expires_at` is that of this answer; each renewal, and each accepted command under the token, moves it.
+    """
+
+    token: int
+    owner_id: str
+    task_id: str | None
+    ttl_seconds: int
+    expires_at: str
+    handover: NotRequired[Handover]
+
+
+class EarlierAttempt(TypedDict):
+    """An attempt of the step before this one. `open`: it never said how it ended."""
+
+    attempt_id: int
+    token: int
+    seq: int
+    started_at: str
+    status: StepStatus
+    ended_at: NotRequired[str]
+    error: NotRequired[str]
+
+
+class StepAnswer(TypedDict):
+    """What became of a step. `begun`: go ahead, as `attempt_id`. `already_completed`: here is its result.
+
+    `ambiguous`: earlier attempts of a non_idempotent step may have taken effect; ask the other side by `external_key`.
+    """
+
+    status: Literal["begun", "already_completed", "completed", "failed", "open"]
+    step_id: NotRequired[str]
+    step_type: NotRequired[StepType]
+    external_key: NotRequired[str | None]
+    attempt_id: NotRequired[int]
+    ambiguous: NotRequired[bool]
+    earlier_attempts: NotRequired[list[EarlierAttempt]]
+    completed_at: NotRequired[str]
+    result_ref: NotRequired[str | None]
+    result_checksum: NotRequired[str | None]
 
 
 class WriteAnswer(TypedDict):
     """What became of a command. `duplicate`: it was accepted before, and these are the values of that time.
 
-    `durable`: it is recorded and will be decided; ask for its outcome by `command_id`.
+    `answered`: no event was needed (a renewal, a step that is completed already). `durable`: it is recorded and will be
+    decided; ask for its outcome by `command_id`. `lease` is null when there is none to hold: a claim found that
+    executors keep failing and blocked its task, or a repeat came when the grant had ended. `project` is named where the
+    service chose it.
     """
 
     command_id: str
-    status: Literal["accepted", "duplicate", "durable"]
+    status: Literal["accepted", "duplicate", "answered", "durable"]
     workflow_id: str
+    project: NotRequired[str]
     event_seq: NotRequired[int]
     event_id: NotRequired[str]
     event_type: NotRequired[str]
     goal_id: NotRequired[str]
     task_id: NotRequired[str]
     fencing_token: NotRequired[int]
+    lease: NotRequired[Lease | None]
+    step: NotRequired[StepAnswer]
     state_checksum: NotRequired[str]
     next_step: NotRequired[NextStep]
 
@@ -46,6 +142,8 @@ class CommandOutcome(TypedDict):
     goal_id: NotRequired[str]
     task_id: NotRequired[str]
     fencing_token: NotRequired[int]
+    lease: NotRequired[Lease | None]
+    step: NotRequired[StepAnswer]
     state_checksum: NotRequired[str]
     code: NotRequired[str]
     detail: NotRequired[str]
@@ -56,7 +154,7 @@ class BatchAnswer(TypedDict):
     """The answer to one line of a batch, in the order of the lines (numbered from 1)."""
 
     line: int
-    status: Literal["accepted", "duplicate", "durable", "refused", "unavailable"]
+    status: Literal["accepted", "duplicate", "answered", "durable", "refused", "unavailable"]
     http_status: int
     command_id: NotRequired[str]
     workflow_id: NotRequired[str]
@@ -66,6 +164,8 @@ class BatchAnswer(TypedDict):
     goal_id: NotRequired[str]
     task_id: NotRequired[str]
     fencing_token: NotRequired[int]
+    lease: NotRequired[Lease | None]
+    step: NotRequired[StepAnswer]
     state_checksum: NotRequired[str]
     code: NotRequired[str]
     detail: NotRequired[str]
@@ -145,6 +245,20 @@ class ProjectPage(TypedDict):
     projects: list[ProjectSummary]
     has_more: bool
     next_cursor: NotRequired[str]
+
+
+class StoredResult(TypedDict):
+    """Where a step's result lies, and what it must hash to: both go into `complete_step`."""
+
+    result_ref: str
+    result_checksum: str
+    size_bytes: int
+
+
+class LateResultPage(TypedDict):
+    """Results that came too late, the newest first."""
+
+    late_results: list[LateResult]
 
 
 class ProblemDocument(TypedDict):

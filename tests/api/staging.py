@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 
 from continuity import keys
-from continuity.api import create_app
+from continuity.api import Neighbours, create_app
 from continuity.keys import Keyring
-from tests.api.double import RecordingCommands, StoredReads
+from tests.api.double import KeptAssignments, KeptBlobs, KeptPast, RecordingCommands, StoredReads
 from tests.api.serving import serving
 
 
@@ -21,6 +21,9 @@ class Stage(NamedTuple):
     http: httpx.Client
     commands: RecordingCommands
     reads: StoredReads
+    assignments: KeptAssignments
+    blobs: KeptBlobs
+    past: KeptPast
     key: str
     foreign_key: str
 
@@ -30,15 +33,19 @@ def served(tmp_path_factory) -> Iterator[Stage]:
     home = tmp_path_factory.mktemp("api")
     key = keys.ensure_local_key(home)
     foreign = keys.issue_key(home, tenant="other", operator_id="eve", operator_kind="agent")
-    commands, reads = RecordingCommands(), StoredReads(keys.LOCAL_TENANT)
-    app = create_app(commands, reads, Keyring(home))
+    tenant = keys.LOCAL_TENANT
+    neighbours = Neighbours(RecordingCommands(), StoredReads(tenant), KeptAssignments(), KeptBlobs(), KeptPast(tenant))
+    app = create_app(neighbours, Keyring(home))
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as http:
-        yield Stage(app, http, commands, reads, key, foreign)
+        yield Stage(app, http, *neighbours, key, foreign)  # type: ignore[arg-type]  # the doubles themselves
 
 
 @pytest.fixture
 def stage(served: Stage) -> Stage:
     served.commands.reset()
     served.reads.reset()
+    served.assignments.reset()
+    served.blobs.reset()
+    served.past.reset()
     served.http.headers["Authorization"] = f"Bearer {served.key}"
     return served

@@ -23,9 +23,12 @@ ROUTES = [
 WRONG = [None, "", "Bearer", "Bearer wrong", "Basic wrong", "Bearer ck_" + "A" * 43, "Bearer \xe9"]
 
 
+OTHER_NAMES = {"step_id": "a.b", "attempt_id": 1, "result_ref": "ab" * 32}
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES, ids=[" ".join(route) for route in ROUTES])
 def test_every_route_below_v1_wants_a_key(stage, method, path):
-    path = path.format(project="known", goal_id=SOME_ID, task_id=SOME_ID, command_id=SOME_ID)
+    path = path.format(project="known", goal_id=SOME_ID, task_id=SOME_ID, command_id=SOME_ID, **OTHER_NAMES)
     stage.http.headers.pop("Authorization")
     for authorization in WRONG:
         headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
@@ -45,7 +48,7 @@ def test_service_routes_want_none(stage, path):
     assert stage.http.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("below", ["next-step", "state", "events"])
+@pytest.mark.parametrize("below", ["next-step", "next-step?for_owner=me", "state", "events", "late-results"])
 def test_another_tenants_project_looks_like_one_that_does_not_exist(stage, below):
     stage.http.headers["Authorization"] = f"Bearer {stage.foreign_key}"
     foreign = stage.http.get(f"/v1/projects/known/{below}")

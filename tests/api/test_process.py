@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from continuity import keys
-from continuity.api import create_app
+from continuity.api import Neighbours, create_app
 from continuity.api.intake import Intake
 from continuity.config import Settings
 from continuity.errors import Retryable
 from continuity.keys import Keyring
-from tests.api.double import RecordingCommands, StoredReads
+from tests.api.double import KeptAssignments, KeptBlobs, KeptPast, RecordingCommands, StoredReads
 from tests.api.serving import serving
 
 
@@ -42,10 +42,14 @@ class HeldCommands(RecordingCommands):
         return await super().send(request, **how)
 
 
+def neighbours(commands):
+    return Neighbours(commands, StoredReads("local"), KeptAssignments(), KeptBlobs(), KeptPast("local"))
+
+
 @pytest.fixture
 def held(tmp_path):
     commands = HeldCommands()
-    app = create_app(commands, StoredReads("local"), Keyring(tmp_path), in_flight_max=4)
+    app = create_app(neighbours(commands), Keyring(tmp_path), in_flight_max=4)
     headers = {"Authorization": f"Bearer {keys.ensure_local_key(tmp_path)}"}
     with serving(app) as url:
         yield url, headers, commands
@@ -106,7 +110,7 @@ def test_an_absent_broker_does_not_keep_the_api_from_starting(tmp_path, monkeypa
     monkeypatch.setattr("continuity.api.intake.RETRY_SECONDS", 0.05)
     commands = LateCommands(failures=10)
     intake = Intake(commands)
-    app = create_app(intake, StoredReads("local"), Keyring(tmp_path), probes={"log": intake.ready})
+    app = create_app(neighbours(intake), Keyring(tmp_path), probes={"log": intake.ready})
     headers = {"Authorization": f"Bearer {keys.ensure_local_key(tmp_path)}"}
     with serving(app) as url, httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
         assert client.get("/v1/projects/known/next-step").status_code == 200

@@ -1,5 +1,6 @@
 """The command line over real HTTP: what it sends, prints and exits with, for people and for programs."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -42,6 +43,17 @@ VERBS = [
         "update_checkpoint",
         {"task_id": ID, "where_left_off": "Half.", "next_step": "Go on", "context_refs": ["a.py", "b.py"]},
     ),
+    (["lease", "acquire", "-o", "me", "--ttl", "9"], "acquire_lease", {"owner_id": "me", "ttl_seconds": 9}),
+    (["lease", "renew", "--token", "7"], "renew_lease", {}),
+    (["lease", "renew", "--task", ID, "--token", "7"], "renew_lease", {"task_id": ID}),
+    (["lease", "release", "--token", "7"], "release_lease", {}),
+    (["lease", "release", "--task", ID, "--force"], "release_lease", {"task_id": ID, "force": True}),
+    (["claim", "--owner", "me"], "claim_task", {"owner_id": "me", "ttl_seconds": 300}),
+    (["claim", ID, "-o", "me"], "claim_task", {"owner_id": "me", "ttl_seconds": 300, "task_id": ID}),
+    (["step", "begin", "a.b", "--type", "pure"], "begin_step", {"step_id": "a.b", "step_type": "pure"}),
+    (["step", "complete", "a", "2"], "complete_step", {"step_id": "a", "attempt_id": 2}),
+    (["rollback", "--to-seq", "3"], "rollback", {"to_seq": 3}),
+    (["step", "fail", "a", "2", "--error", "no"], "fail_step", {"step_id": "a", "attempt_id": 2, "error": "no"}),
 ]
 STEP: Any = {
     "action": "continue", "task_id": ID, "goal_id": ID, "title": "Write [the] parser",
@@ -77,10 +89,11 @@ def test_a_verb_sends_its_command(run, stage, words, command_type, body):
 
 
 def test_options_of_every_command_travel(run, stage):
-    given = ["-p", "other", "--command-id", ID, "--expected-seq", "7", "--wait", "durable", "--json"]
+    given = ["-p", "other", "--command-id", ID, "--expected-seq", "7", "--token", "9", "--wait", "durable", "--json"]
     code, out, _ = run("task", "start", ID, *given)
     request, wait = stage.commands.sent[0]
     assert (request.project, request.command_id, request.expected_seq, wait) == ("other", ID, 7, "durable")
+    assert request.fencing_token == 9
     assert (code, json.loads(out)["status"]) == (0, "durable")
 
 
@@ -97,6 +110,53 @@ def test_a_person_reads_the_next_step_whole(capfd):
     assert "Continue  Write [the] parser" in out
     for words in (STEP["next_step"], "Half.", "a.py", "b.py", "no key — clears when ops answer", ID, "event 12"):
         assert words in out
+
+
+def test_a_person_reads_what_a_claim_took_over(run, stage):
+    late = {"refused_at": "2026-01-01T00:00:00.000000Z", "step_id": "pay", "attempt_id": 1, "fencing_token": 6}
+    stage.reads.late = [late | {"operator_id": "me", "result_ref": "cd" * 32, "result_checksum": "ef" * 32}]
+    handover = {
+        "predecessor": {"owner_id": "ann", "token": 6, "reason": "expired"},
+        "checkpoint": {"where_we_left_off": "Half [way].", "next_step": "Go on"},
+        "open_attempts": [{"step_id": "pay", "step_type": "non_idempotent", "attempt_id": 1}],
+    }
+    lease = {"token": 7, "expires_at": "2026-01-01T00:01:00.000000Z", "ttl_seconds": 60, "task_id": ID}
+    stage.commands.results["claim_task"] = lease | {"handover": handover}
+    code, out, _ = run("claim", "--owner", "me")
+    assert code == Exit.OK
+    for words in ("token", "7", "ann", "Half [way].", "Go on", "pay (non_idempotent), attempt 1", "cd" * 32):
+        assert words in out
+
+
+def test_a_result_is_stored_from_a_file(run, stage, tmp_path):
+    file = tmp_path / "prices.json"
+    file.write_bytes(b"[1]")
+    code, _, _ = run("step", "complete", "a", "1", "--result", str(file), "--token", "7", "--json")
+    request, _ = stage.commands.sent[0]
+    assert code == Exit.OK
+    assert request.body["result_ref"] in stage.blobs.kept
+    assert request.body["result_checksum"] == hashlib.sha256(b"[1]").hexdigest()
+    code, out, _ = run("step", "complete", "a", "1", "--result", str(tmp_path / "nowhere"), "--json")
+    assert (code, json.loads(out)["ok"]) == (Exit.CONFIGURATION, False)
+
+
+def test_a_claim_anywhere_names_its_project_and_no_project_is_needed(run, stage, monkeypatch):
+    monkeypatch.delenv("CONTINUITY_PROJECT")
+    stage.assignments.projects = ["known"]
+    code, out, _ = run("claim", "--owner", "me", "--anywhere", "--json")
+    assert (code, json.loads(out)["project"]) == (Exit.OK, "known")
+    code, out, _ = run("claim", ID, "--owner", "me", "--anywhere", "--json")
+    assert (code, json.loads(out)["code"]) == (Exit.USAGE, "invalid_field")
+    stage.assignments.projects = []
+    assert run("claim", "--owner", "me", "--anywhere", "--json")[0] == Exit.NOTHING_TO_CLAIM
+
+
+def test_late_results_are_shown(run, stage):
+    code, out, _ = run("late-results", "--json")
+    assert (code, json.loads(out)) == (Exit.OK, {"ok": True, "late_results": []})
+    assert stage.reads.asked[-1]["task_id"] is None
+    assert run("late-results", ID)[0] == Exit.OK
+    assert stage.reads.asked[-1]["task_id"] == ID
 
 
 def test_questions_answer_programs_in_one_object(run):
@@ -128,6 +188,13 @@ EXITS = {
     500: Exit.UNAVAILABLE,
     503: Exit.UNAVAILABLE,
 }
+EXITS_BY_CODE = {
+    "lease_held": Exit.HELD,
+    "token_needed": Exit.HELD,
+    "nothing_to_claim": Exit.NOTHING_TO_CLAIM,
+    "fenced": Exit.FENCED,
+}
+"""What executors have to tell apart: somebody has it, there is nothing, and stop."""
 
 
 @pytest.mark.parametrize("code", sorted(set(REFUSALS) - {"integrity"}))
@@ -137,7 +204,7 @@ def test_every_refusal_ends_in_one_object_and_a_telling_exit_code(run, stage, co
     told = json.loads(out.splitlines()[-1])
     assert (told["ok"], told["code"], told["detail"], told["fix"]) == (False, code, "Because.", REFUSALS[code].fix)
     assert told["command_id"]
-    assert exit_code == EXITS.get(REFUSALS[code].http_status, Exit.REFUSED)
+    assert exit_code == EXITS_BY_CODE.get(code, EXITS.get(REFUSALS[code].http_status, Exit.REFUSED))
     assert err == ""
 
 

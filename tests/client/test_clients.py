@@ -32,6 +32,21 @@ CALLS = {
         (ID, "Half.", "Go on", ["a.py"]),
         {"task_id": ID, "where_left_off": "Half.", "next_step": "Go on", "context_refs": ["a.py"]},
     ),
+    "acquire_lease": (("me", 60), {"owner_id": "me", "ttl_seconds": 60}),
+    "renew_lease": ((ID,), {"task_id": ID}),
+    "release_lease": ((ID,), {"task_id": ID}),
+    "claim_task": (("me", 60, ID), {"owner_id": "me", "ttl_seconds": 60, "task_id": ID}),
+    "begin_step": (
+        ("pay:1", "non_idempotent", ID, "k-1"),
+        {"step_id": "pay:1", "step_type": "non_idempotent", "task_id": ID, "external_key": "k-1"},
+    ),
+    "complete_step": (
+        ("..", 2, "r", "ab" * 32),
+        {"step_id": "..", "attempt_id": 2, "result_ref": "r", "result_checksum": "ab" * 32},
+    ),
+    "rollback": ((3,), {"to_seq": 3}),
+    "fork_project": (("old", 3), {"from_project": "old", "at_seq": 3}),
+    "fail_step": (("pay:1", 2, "no"), {"step_id": "pay:1", "attempt_id": 2, "error": "no"}),
 }
 
 
@@ -72,7 +87,17 @@ def test_every_call_sends_its_command(work, stage, command_type):
     answer = getattr(work, command_type)(*arguments)
     request, _ = stage.commands.sent[0]
     assert (request.command_type, request.body, request.session_id) == (command_type, body, "s-1")
-    assert answer["status"] == "accepted"
+    assert answer["status"] == ("answered" if command_type == "renew_lease" else "accepted")
+
+
+def test_the_lease_is_renewed_and_released_without_a_task_and_forced(work, stage):
+    work.renew_lease(fencing_token=7)
+    work.release_lease(force=True)
+    work.release_lease(ID, force=True)
+    (renewed, _), (forced, _), (claim, _) = stage.commands.sent
+    assert (renewed.body, renewed.fencing_token) == ({}, 7)
+    assert forced.body == {"force": True}
+    assert claim.body == {"force": True, "task_id": ID}
 
 
 def test_dependencies_are_given_by_name(work, stage):
@@ -90,8 +115,8 @@ def test_reads_show_what_was_written(work, stage):
 
 
 def test_lists_go_through_all_pages(work, stage, monkeypatch):
-    monkeypatch.setattr("continuity.client.sync.PAGE", 2)
-    monkeypatch.setattr("continuity.client.asynchronous.PAGE", 2)
+    monkeypatch.setattr("continuity.client.calls.PAGE", 2)
+    monkeypatch.setattr("continuity.client.async_calls.PAGE", 2)
     stage.reads.journal = [
         {"event_seq": seq, "timestamp": 0, "payload": "{}", "delta": "[]", "event_type": "goal_created"}
         for seq in range(1, 6)

@@ -43,6 +43,26 @@ def test_a_person_drives_a_project_from_the_shell_with_nothing_set_but_the_folde
     assert project in {each["project"] for each in run("projects")["projects"]}
 
 
+def test_a_script_executes_by_its_token_and_tells_the_refusals_apart(run, tmp_path):
+    goal = run("goal", "create", "Release")["goal_id"]
+    task = run("task", "add", goal, "Write", "--wait", "materialized")["task_id"]
+    token = str(run("claim", "--owner", "ann", "--ttl", "300")["lease"]["token"])
+    assert run("claim", task, "--owner", "bob", code=9)["code"] == "lease_held"
+    assert run("claim", "--owner", "bob", code=10)["code"] == "nothing_to_claim"
+    assert run("task", "complete", task, code=9)["code"] == "token_needed"
+    assert run("next", "--for", "bob")["action"] == "propose_tasks"
+    assert run("lease", "renew", "--token", token)["status"] == "answered"
+    step = ("step", "begin", "print", "--type", "pure", "--token", token)
+    attempt = str(run(*step)["step"]["attempt_id"])
+    printed = tmp_path / "printed.txt"
+    printed.write_text("200 pages")
+    run("step", "complete", "print", attempt, "--result", str(printed), "--token", token)
+    assert run(*step)["step"]["status"] == "already_completed"
+    run("task", "complete", task, "--token", token)
+    assert run("lease", "release", "--token", token, code=11)["code"] == "fenced"
+    assert run("late-results")["late_results"] == []
+
+
 def test_events_end_quietly_when_nobody_reads_on(live, project):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
     with live.work(project) as work:

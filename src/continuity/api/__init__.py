@@ -1,11 +1,11 @@
-"""The HTTP application: commands go to the log, questions to Postgres. Its door is `create_app`."""
+"""The HTTP application: commands go to the log, questions to Postgres. Its door: `create_app` and `Neighbours`."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from continuity.api.app import create_app
+    from continuity.api.app import Neighbours, create_app
 
-__all__ = ["create_app"]
+__all__ = ["Neighbours", "create_app"]
 
 
 def __getattr__(name: str) -> Any:

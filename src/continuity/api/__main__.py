@@ -14,13 +14,16 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from continuity.api.app import create_app
+from continuity import blobs
+from continuity.api.app import Neighbours, create_app
+from continuity.api.assignments import Assignments
 from continuity.api.intake import Intake
 from continuity.api.reads import Reads
 from continuity.config import Settings
 from continuity.errors import ConfigError, ContinuityError
 from continuity.keys import Keyring, ensure_local_key
 from continuity.producers import AsyncCommandClient
+from continuity.review import Past
 from continuity.service import log_to_stderr
 
 DRAIN_SECONDS_MAX = 12
@@ -38,7 +41,8 @@ def build(settings: Settings) -> FastAPI:
     commands = Intake(AsyncCommandClient(settings))
     reads = Reads(settings)
     keyring = Keyring(settings.data_dir)
-    return create_app(commands, reads, keyring, probes={"log": commands.ready, "database": reads.ready})
+    neighbours = Neighbours(commands, reads, Assignments(settings), blobs.opened(settings), Past(settings))
+    return create_app(neighbours, keyring, probes={"log": commands.ready, "database": reads.ready})
 
 
 def serve(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import NamedTuple
 
 import orjson
 from fastapi import FastAPI
@@ -18,10 +19,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from continuity.api import docs, openapi, problems, registry, surface
 from continuity.api.batch import Batches
+from continuity.api.fleet import Fleet
 from continuity.api.gate import IN_FLIGHT_MAX, Gate
+from continuity.api.looking import Looking
 from continuity.api.metrics import Meter
-from continuity.api.ports import CommandPort, ReadPort
+from continuity.api.ports import AssignmentPort, BlobPort, CommandPort, PastPort, ReadPort
 from continuity.api.reading import Reader
+from continuity.api.results import Results
 from continuity.api.writing import Writer
 from continuity.errors import ContinuityError
 from continuity.keys import Keyring
@@ -33,24 +37,36 @@ V1 = "/v1"
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Neighbours(NamedTuple):
+    """What the application stands on. It starts and closes all but the blobs, which need neither."""
+
+    commands: CommandPort
+    reads: ReadPort
+    assignments: AssignmentPort
+    blobs: BlobPort
+    past: PastPort
+
+
 def create_app(
-    commands: CommandPort,
-    reads: ReadPort,
+    neighbours: Neighbours,
     keyring: Keyring,
     *,
     probes: Mapping[str, Probe] | None = None,
     in_flight_max: int = IN_FLIGHT_MAX,
 ) -> FastAPI:
-    """The ASGI application over a command client and reads, which it starts and closes with itself."""
+    """The ASGI application over its neighbours."""
+    commands, reads, assignments, blobs, past = neighbours
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await reads.start()
+        await assignments.start()
         await commands.start()
         try:
             yield
         finally:
             await commands.close()
+            await assignments.close()
             await reads.close()
 
     app = FastAPI(
@@ -59,13 +75,20 @@ def create_app(
     meter = Meter()
     gate = Gate(keyring, meter, in_flight_max=in_flight_max)
     writer = Writer(commands, reads, meter)
-    reader = Reader(reads)
+    fleet = Fleet(writer, assignments)
+    looking = Looking(past, reads)
+    reader = Reader(reads, fleet, looking)
+    results = Results(blobs, reads)
     # Routes are tried in their order, at 0.8 µs each: next-step is asked most, then come checkpoints and transitions.
     for read in surface.READS:
         _route(app, "GET", read.path, gate.guard(reader.handlers[read.name], read.path))
-    for write in reversed(surface.WRITES):
+    for write in reversed((*surface.WRITES, *surface.CLAIM_WRITES)):
         _route(app, write.method, write.path, gate.guard(writer.handler(write), write.path))
     _route(app, "POST", surface.BATCH_PATH, gate.guard(Batches(writer).handle, surface.BATCH_PATH))
+    _route(app, "POST", surface.FLEET_PATH, gate.guard(fleet.handle, surface.FLEET_PATH))
+    _route(app, "GET", surface.EXPORT_PATH, gate.guard(looking.handlers["export"], surface.EXPORT_PATH))
+    _route(app, "POST", surface.RESULTS_PATH, gate.guard(results.store, surface.RESULTS_PATH))
+    _route(app, "GET", surface.RESULT_PATH, gate.guard(results.give, surface.RESULT_PATH))
     _service_routes(app, meter, probes or {})
     _describing_routes(app)
     _other_answers(app, gate)

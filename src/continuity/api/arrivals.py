@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from continuity import postgres
+from continuity import postgres, roles
 
 POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 0.5
@@ -66,7 +66,7 @@ class Arrivals:
         while True:
             try:
                 connection = await psycopg.AsyncConnection.connect(
-                    postgres.connection_string(self._dsn), autocommit=True
+                    postgres.connection_string(self._dsn, role=roles.TENANT), autocommit=True
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {postgres.CHANNEL}".encode())

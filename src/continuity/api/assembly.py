@@ -4,18 +4,21 @@ A row that does not have its digest, a task whose checkpoint is gone, a head tha
 page with a hole: each is an IntegrityError that names the workflow and the thing, and never an answer.
 """
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
 
 import orjson
 
-from continuity.answers import ActiveWorkState, CommandOutcome, ProjectSummary
+from continuity.answers import ActiveWorkState, CommandOutcome, LateResult, ProjectSummary
+from continuity.contract import LateResultRow
 from continuity.core import seal
+from continuity.core.documents import EMPTY, Documents
 from continuity.core.ids import ZERO_HASH, instant
-from continuity.core.next_step import Action, Choice, NextStep, Rank, answer
+from continuity.core.next_step import Action, Choice, NextStep, Rank, answer, choose
 from continuity.core.records import Checkpoint, Event, Goal, Task
+from continuity.core.state import State
 from continuity.errors import IntegrityError
-from continuity.rows import CheckpointRow, GoalRow, Head, TaskRow, checked, checksum_of, event_of, missing
+from continuity.rows import CheckpointRow, EntityRow, GoalRow, Head, TaskRow, checked, checksum_of, event_of, missing
 
 Columns = Sequence[Any]
 Document = dict[str, Any]
@@ -82,21 +85,65 @@ def _checkpoint(task: TaskRow, columns: Columns) -> CheckpointRow:
     return row
 
 
-def state_of(head: Head, goals: list[Columns], tasks: list[Columns], checkpoints: list[Columns]) -> ActiveWorkState:
-    """The whole work state. Besides each row the state's own checksum is compared, so that none can be missing."""
-    goal_rows = [checked(GoalRow(*row[:-1]), row[-1]) for row in goals]
-    task_rows = [checked(TaskRow(*row[:-1]), row[-1]) for row in tasks]
-    checkpoint_rows = [checked(CheckpointRow(*row[:-1]), row[-1]) for row in checkpoints]
-    leaves = [(f"goals/{row.goal_id}", row.leaf()) for row in goal_rows]
-    leaves += [(f"tasks/{row.task_id}", row.leaf()) for row in task_rows]
-    leaves += [(f"checkpoints/{row.task_id}", row.leaf()) for row in checkpoint_rows]
-    if checksum_of(leaves) != head.state_checksum:
+class _Rows(NamedTuple):
+    """All rows of a project's state."""
+
+    goals: list[GoalRow]
+    tasks: list[TaskRow]
+    checkpoints: list[CheckpointRow]
+    entities: list[EntityRow]
+
+
+def _whole(
+    head: Head, goals: list[Columns], tasks: list[Columns], checkpoints: list[Columns], entities: list[Columns]
+) -> _Rows:
+    """All rows, checked. Besides each row the state's own checksum is compared, so that none can be missing."""
+    rows = _Rows(
+        [checked(GoalRow(*row[:-1]), row[-1]) for row in goals],
+        [checked(TaskRow(*row[:-1]), row[-1]) for row in tasks],
+        [checked(CheckpointRow(*row[:-1]), row[-1]) for row in checkpoints],
+        [checked(EntityRow(*row[:-1]), row[-1]) for row in entities],
+    )
+    leaves = [(f"goals/{row.goal_id}", row.leaf()) for row in rows.goals]
+    leaves += [(f"tasks/{row.task_id}", row.leaf()) for row in rows.tasks]
+    leaves += [(f"checkpoints/{row.task_id}", row.leaf()) for row in rows.checkpoints]
+    leaves += [(f"{row.collection}/{row.key}", row.leaf()) for row in rows.entities]
+    if checksum_of(leaves, head.token_counter) != head.state_checksum:
         raise IntegrityError(
             f"The rows of project {head.project} do not make up its state at event {head.head_seq}: one is missing.",
             workflow_id=head.workflow_id,
             event_seq=head.head_seq,
             field="state_checksum",
         )
+    return rows
+
+
+def next_step_for(owner_id: str, head: Head, *tables: list[Columns]) -> NextStep:
+    """What one executor among several has to do next: `core.next_step` over the whole state."""
+    rows = _whole(head, *tables)
+    state = State(
+        head.workflow_id,
+        goals=_documents((row.goal_id, row.doc) for row in rows.goals),
+        tasks=_documents((row.task_id, row.doc) for row in rows.tasks),
+        grants=_documents((row.key, row.doc) for row in rows.entities if row.collection == "grants"),
+    )
+    choice = choose(state, owner_id)
+    chosen = choice.task["task_id"] if choice.task else None
+    doc = next((row.doc for row in rows.checkpoints if row.task_id == chosen), None)
+    checkpoint = None if doc is None else cast("Checkpoint", orjson.loads(doc))
+    return answer(choice, checkpoint, head.head_seq, head.state_checksum)
+
+
+def _documents(pairs: Iterable[tuple[str, str]]) -> Documents:
+    documents = EMPTY
+    for key, doc in pairs:
+        documents = documents.replaced(key, doc.encode())
+    return documents
+
+
+def state_of(head: Head, *tables: list[Columns]) -> ActiveWorkState:
+    """The whole work state."""
+    goal_rows, task_rows, checkpoint_rows, _ = _whole(head, *tables)
     latest = {row.task_id: cast("Checkpoint", orjson.loads(row.doc)) for row in checkpoint_rows}
     work = sorted((cast("Task", orjson.loads(row.doc)) for row in task_rows), key=lambda task: task["created_seq"])
     doing = [task for task in work if task["status"] == "doing"]
@@ -157,6 +204,17 @@ def _hole(head: Head, seq: int) -> IntegrityError:
     )
 
 
+def late_results_of(rows: Sequence[Columns]) -> list[LateResult]:
+    """Results that came too late, each by its digest."""
+    names = LateResult.__annotations__
+    told = []
+    for columns in rows:
+        row = checked(LateResultRow(*columns[:-1]), columns[-1])
+        fields = {name: value for name, value in row._asdict().items() if name in names}
+        told.append(cast("LateResult", fields | {"refused_at": instant(row.refused_at)}))
+    return told
+
+
 def project_of(columns: Columns) -> ProjectSummary:
     """One line of the list of projects. A stopped one is listed: asking it anything says why."""
     head = Head(*columns[:HEAD_WIDTH])
@@ -175,7 +233,27 @@ def accepted_outcome(event: Event) -> CommandOutcome:
     names = ("project", "workflow_id", "event_seq", "event_id", "event_type", "goal_id", "task_id", "fencing_token")
     given: Document = {name: value for name, value in event.items() if name in names and value is not None}
     given["state_checksum"] = event["state_checksum"]
+    given |= _told(event["event_type"], orjson.loads(event["payload"]))
     return cast("CommandOutcome", {"command_id": event["command_id"], "status": "accepted", **given})
+
+
+def _told(event_type: str, payload: Document) -> Document:
+    """What the answer had besides, as far as it stands in the event: no handover, no earlier attempts."""
+    names = TOLD_OF_STEP.get(event_type)
+    if names is not None:
+        step = {name: payload[name] for name in names if name in payload}
+        return {"step": {"status": event_type.removeprefix("step_"), **step}}
+    if event_type in ("lease_acquired", "task_claimed"):
+        return {"lease": {name: payload[name] for name in TOLD_OF_LEASE}}
+    return {}
+
+
+TOLD_OF_LEASE = ("token", "owner_id", "task_id", "ttl_seconds", "expires_at")
+TOLD_OF_STEP = {
+    "step_begun": ("step_id", "step_type", "external_key", "attempt_id"),
+    "step_completed": ("step_id", "attempt_id", "result_ref", "result_checksum"),
+    "step_failed": ("step_id", "attempt_id"),
+}
 
 
 def refused_outcome(command_id: str, columns: Columns) -> CommandOutcome:

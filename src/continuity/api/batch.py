@@ -2,7 +2,8 @@
 
 Commands are sent as their lines arrive, without waiting for one another. So that their order means something, each one
 says `after` the previous line of the same project: when one is refused or lost, those behind it are refused with
-`predecessor_missing` instead of being applied out of order. A line with `"after": null` stands for itself.
+`predecessor_missing` instead of being applied out of order. A line with `"after": null` stands for itself. A renewal
+is nobody's predecessor, because it is answered and makes no event; the line behind it follows the one before it.
 
 Answers are kept, not held back: a client that sends its whole body before it reads must not wait for itself. That is
 why the number of lines is bounded.
@@ -20,8 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from continuity.api import incoming, problems
 from continuity.api.problems import Problem
-from continuity.api.surface import CREATING, WRITE_PARAMETERS
-from continuity.api.writing import Writer, document
+from continuity.api.surface import WRITE_PARAMETERS
+from continuity.api.writing import Writer, document, status_of
 from continuity.core import canonical
 from continuity.core.limits import COMMAND_BYTES_MAX
 from continuity.errors import Retryable
@@ -35,6 +36,9 @@ BATCHES_MAX = 8
 PIPELINED_MAX = 256
 """Commands of all batches that are on their way at once; the rest waits in its sender's socket."""
 MEDIA_TYPE = "application/x-ndjson"
+
+ANSWERED = frozenset({"renew_lease"})
+"""Commands that are answered and never accepted: nobody's predecessor."""
 
 LINE_FIELDS = frozenset(
     {"project", "command_type", "body", "command_id", "expected_seq", "fencing_token", "session_id", "after"}
@@ -109,7 +113,8 @@ class Batches:
                 await self._writer.shown(line.command, outcome)
         except Exception as error:  # noqa: BLE001 - one line's failure is that line's answer
             return _told(line, problems.of_exception(error, line.command_id))
-        return _told(line, document(outcome), made=line.command.command_type in CREATING)
+        http_status = None if outcome["status"] == "refused" else status_of(outcome)
+        return _told(line, document(line.command.command_type, outcome), http_status)
 
 
 class _Stream(Response):
@@ -129,7 +134,7 @@ class _Stream(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-def _told(line: Line, body: dict[str, Any], *, made: bool = False) -> bytes:
+def _told(line: Line, body: dict[str, Any], http_status: int | None = None) -> bytes:
     # In a stream each line carries its own HTTP status; `status` is the outcome's word, as everywhere else.
     body.pop("title", None)
     status = body["status"]
@@ -137,7 +142,7 @@ def _told(line: Line, body: dict[str, Any], *, made: bool = False) -> bytes:
         word = "unavailable" if status >= 500 else "refused"  # noqa: PLR2004 - HTTP's own border
         body |= {"status": word, "http_status": status}
     else:
-        body["http_status"] = {"durable": 202, "accepted": 201 if made else 200}.get(status, 200)
+        body["http_status"] = http_status
     return orjson.dumps({"line": line.number, **body}, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -148,7 +153,8 @@ def _parse(number: int, raw: bytes | None, caller: Caller, previous: dict[str, s
         command_id = _text_id("command_id", value["command_id"]) if value.get("command_id") else str(uuid4())
         project = _project(value)
         behind = previous.get(project)
-        previous[project] = command_id
+        if value.get("command_type") not in ANSWERED:
+            previous[project] = command_id
         return Line(number, command_id, _command(value, command_id, behind, caller))
     except Exception as error:  # noqa: BLE001 - answered in its place
         return Line(number, command_id, error=error)

@@ -16,7 +16,7 @@ header p, .soft { color: var(--soft); } h2 { margin-top: 2.5rem; }
 details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0; }
 summary { cursor: pointer; padding: .6rem .9rem; } details > div { padding: 0 .9rem .9rem; }
 .method { display: inline-block; width: 4rem; font-weight: 700; font-size: .85em; }
-.GET { color: #2a7; } .POST { color: #27c; } .PUT { color: #b70; } .PATCH { color: #a4c; }
+.GET { color: #2a7; } .POST { color: #27c; } .PUT { color: #b70; } .PATCH { color: #a4c; } .DELETE { color: #c33; }
 table { border-collapse: collapse; width: 100%; }
 td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top; }
 td:first-child { white-space: nowrap; width: 1%; padding-right: 1.5rem; }

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from continuity.api.problems import Problem, refuse
 from continuity.core import canonical
 from continuity.core.ids import NAME, UUID_TEXT
-from continuity.core.limits import COMMAND_BYTES_MAX, JSON_INTEGER_MAX
+from continuity.core.limits import COMMAND_BYTES_MAX, JSON_INTEGER_MAX, OPERATOR_CHARACTERS_MAX
 
 BODY_SECONDS_MAX = 10.0
 SILENCE_SECONDS_MAX = 60.0
@@ -117,6 +117,22 @@ def number(given: dict[str, str], name: str, default: int, *, minimum: int = 0, 
     return int(text)
 
 
+def flag(given: dict[str, str], name: str) -> bool:
+    """A `true` or `false` among the query parameters; false where it is absent."""
+    word = given.get(name, "false")
+    if word not in {"true", "false"}:
+        refuse(name, "must be true or false.")
+    return word == "true"
+
+
+def owner(given: dict[str, str], name: str) -> str | None:
+    """Who executes, among the query parameters; None where it is absent."""
+    value = given.get(name)
+    if value is not None and (not value.strip() or len(value) > OPERATOR_CHARACTERS_MAX or not value.isprintable()):
+        refuse(name, f"must have 1 to {OPERATOR_CHARACTERS_MAX} printable characters.")
+    return value
+
+
 def after_seq(given: dict[str, str]) -> int:
     """The place in a journal that a cursor stands for: the last `event_seq` that was read; 0 without one."""
     place = _place(given, "seq") or "0"
@@ -144,6 +160,11 @@ async def json_object(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Problem("json_syntax", "The body must be a JSON object.")
     return value
+
+
+async def content(request: Request, bytes_max: int) -> bytes:
+    """The body as it is, of any media type."""
+    return await _body(request, bytes_max)
 
 
 async def lines(request: Request, line_bytes_max: int) -> AsyncIterator[bytes | None]:
@@ -189,15 +210,18 @@ async def _body(request: Request, bytes_max: int) -> bytes:
     message = await request.receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
+        held = bytearray(body)
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
-                while message.get("more_body") and len(body) <= bytes_max:
+                while message.get("more_body") and len(held) <= bytes_max:
                     message = await request.receive()
-                    body += message.get("body", b"")
+                    held += message.get("body", b"")
         except TimeoutError:
             raise Problem("json_syntax", f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.") from None
+        body = bytes(held)
     if len(body) > bytes_max:
-        raise Problem("command_too_large", f"The body has more than {bytes_max} bytes.")
+        fix = None if bytes_max == COMMAND_BYTES_MAX else "Store it elsewhere and send a reference."
+        raise Problem("command_too_large", f"The body has more than {bytes_max} bytes.", fix=fix)
     return body
 
 

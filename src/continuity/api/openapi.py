@@ -4,42 +4,24 @@ Nothing is written twice: the JSON Schema of a body is `core.commands`', a statu
 `api.surface`'s. The document is made once, when the application starts. Pure.
 """
 
-from collections.abc import Callable, Iterable
-from types import UnionType
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from collections.abc import Collection, Iterable
+from typing import Any
 
-from continuity import answers
 from continuity.api import surface
 from continuity.api.batch import LINES_MAX
 from continuity.api.incoming import PAGE_DEFAULT, PAGE_MAX, WAITS
-from continuity.core import commands
+from continuity.api.looking import EXPORT_TYPE
+from continuity.api.results import RESULT_BYTES_MAX
+from continuity.api.rules import EVERYWHERE, FORM, codes_of
+from continuity.api.shapes import SHAPES, ref, shape
+from continuity.core import commands, limits
+from continuity.core.fields import DIGEST_TEXT, NAME_TEXT
 from continuity.core.ids import NAME, UUID_TEXT
 from continuity.core.refusals import REFUSALS
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
-
-FORM = (
-    "missing_field", "unknown_field", "invalid_field", "json_syntax", "json_float", "json_duplicate_key",
-    "json_number_range", "json_string", "json_depth", "command_too_large",
-)  # fmt: skip
-EVERYWHERE = ("unauthorized", "overloaded", "unavailable", "internal")
-CONDITIONS = ("idempotency_key_reused", "expected_seq_mismatch", "fenced", "workflow_stopped", "state_too_large")
-RULES: dict[str, tuple[str, ...]] = {
-    "create_goal": ("too_many_goals",),
-    "set_goal_status": ("unknown_goal", "illegal_transition", "goal_has_open_tasks"),
-    "set_goal_priority": ("unknown_goal",),
-    "add_task": ("unknown_goal", "goal_done", "unknown_dependency", "too_many_tasks"),
-    "amend_task": ("unknown_task", "unknown_dependency", "dependency_cycle"),
-    "start_task": ("unknown_task", "illegal_transition", "unmet_dependencies", "goal_paused"),
-    "pause_task": ("unknown_task", "illegal_transition"),
-    "block_task": ("unknown_task", "illegal_transition"),
-    "complete_task": ("unknown_task", "illegal_transition"),
-    "reopen_task": ("unknown_task", "illegal_transition", "goal_done"),
-    "update_checkpoint": ("unknown_task", "illegal_transition"),
-}
-"""Which rules can refuse which command: for the reader of the document, the sequencer decides."""
 
 _ABOUT = (
     "Unfinished work of AI agents as explicit state, built from an append-only log of events. Send the key as"
@@ -54,14 +36,6 @@ _TAGS = {
     _SERVICE: "About this process. No key is needed.",
 }
 
-_SHAPES = (
-    answers.WriteAnswer, answers.CommandOutcome, answers.BatchAnswer, answers.ActiveWorkState, answers.EventPage,
-    answers.EventDocument, answers.ProjectPage, answers.ProjectSummary, answers.ProblemDocument, answers.NextStep,
-    answers.Goal, answers.Task, answers.Checkpoint, answers.Blocker,
-)  # fmt: skip
-_PLAIN: dict[Any, dict[str, Any]] = {
-    str: {"type": "string"}, int: {"type": "integer"}, bool: {"type": "boolean"}, type(None): {"type": "null"}, Any: {},
-}  # fmt: skip
 _UUID = {"type": "string", "format": "uuid", "pattern": f"^{UUID_TEXT.pattern}$"}
 _COUNT = {"type": "integer", "minimum": 0}
 _TAG = {"type": "string", "pattern": r'^"seq-\d+"$', "examples": ['"seq-184"']}
@@ -71,6 +45,9 @@ _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "goal_id": _UUID,
     "task_id": _UUID,
     "command_id": _UUID,
+    "step_id": {"type": "string", "pattern": f"^{NAME_TEXT.pattern}$", "maxLength": limits.STEP_ID_CHARACTERS_MAX},
+    "attempt_id": {"type": "integer", "minimum": 1, "maximum": limits.ATTEMPTS_MAX},
+    "result_ref": {"type": "string", "pattern": f"^{DIGEST_TEXT.pattern}$"},
 }
 _QUERY_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "wait": (
@@ -79,6 +56,16 @@ _QUERY_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "min_seq": (_COUNT, "Wait, bounded, until the answer includes the event of this number (read your writes)."),
     "limit": ({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}, "Entries of a page."),
+    "at_seq": (_COUNT, "As it was after the event of this number."),
+    "from_seq": (_COUNT, "The event to begin with; 0 is before the first."),
+    "to_seq": (_COUNT, "The event to end with; the last one where it is absent."),
+    "after_seq": (_COUNT, "Go on after this event: the `next_after_seq` of the page before."),
+    "force": ({"type": "boolean", "default": False}, "End it whoever holds it, without a token. The event names you."),
+    "for_owner": (
+        {"type": "string", "minLength": 1, "maxLength": limits.OPERATOR_CHARACTERS_MAX},
+        "Leave out the tasks that anybody but this owner has claimed.",
+    ),
+    "task_id": (_UUID, "Of this task alone."),
     "cursor": ({"type": "string"}, "The `next_cursor` of an earlier answer. Opaque."),
 }
 _WRITE_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -100,44 +87,131 @@ def document(version: str) -> dict[str, Any]:
         },
         "tags": [{"name": name, "description": meaning} for name, meaning in _TAGS.items()],
         "security": [{"key": []}],
-        "paths": {**_write_paths(), **_read_paths()} | _batch_path() | _service_paths(),
+        "paths": (
+            _write_paths()
+            | _read_paths()
+            | _export_path()
+            | _fleet_path()
+            | _result_paths()
+            | _batch_path()
+            | _service_paths()
+        ),
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {shape.__name__: _shape(shape) for shape in _SHAPES},
+            "schemas": {kind.__name__: shape(kind) for kind in SHAPES},
         },
     }
 
 
 def _write_paths() -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    for write in surface.WRITES:
+    for write in (*surface.WRITES, *surface.CLAIM_WRITES):
         paths.setdefault(write.path, {})[write.method.lower()] = _write(write)
     return paths
 
 
 def _write(write: surface.Write) -> dict[str, Any]:
-    names = surface.path_names(write.path)
-    body = commands.json_schema(write.command_type)
-    meaning = body.pop("description")
-    body["properties"] = {name: rule for name, rule in body["properties"].items() if name not in names}
-    body["required"] = [name for name in body["required"] if name not in names]
-    done = "201" if write.command_type in surface.CREATING else "200"
-    codes = (*RULES[write.command_type], *CONDITIONS, *FORM, *EVERYWHERE, "not_yet")
+    names, in_query = surface.path_names(write.path), surface.query_fields(write)
+    body = _body(write.command_type, {*names, *in_query, *write.absent})
     operation = {
-        "operationId": write.command_type,
+        "operationId": write.operation,
         "tags": [_COMMANDS],
-        "summary": meaning,
-        "parameters": [*_in_path(names), *_in_query(surface.WRITE_PARAMETERS), *_in_headers()],
-        "requestBody": {"required": bool(body["required"]), "content": {JSON: {"schema": body}}},
+        "summary": commands.json_schema(write.command_type)["description"],
+        "parameters": [*_in_path(names), *_in_query((*surface.WRITE_PARAMETERS, *in_query)), *_in_headers()],
         "responses": {
-            "200": _gives("WriteAnswer", "Accepted, or known already (`duplicate`).", tagged=True),
+            "200": _gives("WriteAnswer", "Accepted, `answered`, or known already (`duplicate`).", tagged=True),
             "202": _gives("WriteAnswer", "Recorded (`wait=durable`)."),
+            **_refusals(codes_of(write.command_type)),
+        },
+    }
+    if write.method != "DELETE":
+        operation["requestBody"] = {"required": bool(body["required"]), "content": {JSON: {"schema": body}}}
+    if write.command_type in surface.MAKERS:
+        operation["responses"] = {"201": _gives("WriteAnswer", "Made.", tagged=True), **operation["responses"]}
+    return operation
+
+
+def _body(command_type: str, elsewhere: Collection[str]) -> dict[str, Any]:
+    """The schema of a command's body, without the fields that stand elsewhere."""
+    body = commands.json_schema(command_type)
+    del body["description"]
+    body["properties"] = {name: rule for name, rule in body["properties"].items() if name not in elsewhere}
+    body["required"] = [name for name in body["required"] if name not in elsewhere]
+    return body
+
+
+def _fleet_path() -> dict[str, Any]:
+    summary = (
+        "Hold the next task of any project of the tenant: the project that answers is named. A repeat with the same"
+        " `Idempotency-Key` goes to the same project and is given the same claim."
+    )
+    codes = ("nothing_to_claim", "idempotency_key_reused", *FORM, *EVERYWHERE, "not_yet")
+    headers = [each for each in _in_headers() if each["name"] in {"Idempotency-Key", "Session-Id"}]
+    schema = _body("claim_task", {"task_id"})
+    operation = {
+        "operationId": "claim_anywhere",
+        "tags": [_COMMANDS],
+        "summary": summary,
+        "parameters": [*_in_query(surface.WRITE_PARAMETERS), *headers],
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
+        "responses": {
+            "200": _gives("WriteAnswer", "Known already (`duplicate`), or its task was blocked.", tagged=True),
+            "201": _gives("WriteAnswer", "Made.", tagged=True),
             **_refusals(codes),
         },
     }
-    if done == "201":
-        operation["responses"] = {"201": _gives("WriteAnswer", "Made.", tagged=True), **operation["responses"]}
-    return operation
+    return {surface.FLEET_PATH: {"post": operation}}
+
+
+def _result_paths() -> dict[str, Any]:
+    anything: dict[str, Any] = {"*/*": {"schema": {}}}
+    most = f"at most {RESULT_BYTES_MAX // 2**20} MiB"
+    store = {
+        "operationId": "store_result",
+        "tags": [_COMMANDS],
+        "summary": f"Keep what a step resulted in ({most}, any media type), to be cited by `complete_step`.",
+        "parameters": _in_path(surface.path_names(surface.RESULTS_PATH)),
+        "requestBody": {"required": True, "content": anything},
+        "responses": {
+            "201": _gives("StoredResult", "Kept; the same content has the same reference."),
+            **_refusals(("unknown_project", "command_too_large", "invalid_field", "unknown_field", *EVERYWHERE)),
+        },
+    }
+    give = {
+        "operationId": "get_result",
+        "tags": [_QUESTIONS],
+        "summary": "A result as it was given, verified.",
+        "parameters": _in_path(surface.path_names(surface.RESULT_PATH)),
+        "responses": {
+            "200": {"description": "The bytes.", "content": anything},
+            **_refusals(("not_found", "integrity", "invalid_field", "unknown_field", *EVERYWHERE)),
+        },
+    }
+    return {surface.RESULTS_PATH: {"post": store}, surface.RESULT_PATH: {"get": give}}
+
+
+def _export_path() -> dict[str, Any]:
+    export = {
+        "operationId": "export_project",
+        "tags": [_QUESTIONS],
+        "summary": "The project's whole history as one file that proves itself (FORMAT.md, section 19).",
+        "parameters": [*_in_path(surface.path_names(surface.EXPORT_PATH)), *_in_query(("at_seq", "min_seq"))],
+        "responses": {
+            "200": {"description": "The file.", "content": {EXPORT_TYPE: {"schema": {}}}},
+            **_refusals(
+                (
+                    "unknown_project",
+                    "no_such_seq",
+                    "not_yet",
+                    "integrity",
+                    "invalid_field",
+                    "unknown_field",
+                    *EVERYWHERE,
+                )
+            ),
+        },
+    }
+    return {surface.EXPORT_PATH: {"get": export}}
 
 
 def _read_paths() -> dict[str, Any]:
@@ -184,7 +258,7 @@ def _batch_path() -> dict[str, Any]:
         "parameters": _in_query(surface.WRITE_PARAMETERS),
         "requestBody": {"required": True, "content": {NDJSON: {"schema": line}}},
         "responses": {
-            "200": {"description": "A line for each line.", "content": {NDJSON: {"schema": _ref("BatchAnswer")}}},
+            "200": {"description": "A line for each line.", "content": {NDJSON: {"schema": ref("BatchAnswer")}}},
             **_refusals(("invalid_field", "unknown_field", *EVERYWHERE)),
         },
     }
@@ -239,8 +313,8 @@ def _in_headers() -> list[dict[str, Any]]:
     ]
 
 
-def _gives(shape: str, meaning: str, *, tagged: bool = False) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": meaning, "content": {JSON: {"schema": _ref(shape)}}}
+def _gives(answer: str, meaning: str, *, tagged: bool = False) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": meaning, "content": {JSON: {"schema": ref(answer)}}}
     if tagged:
         response["headers"] = {"ETag": {"description": "The event it stands for.", "schema": _TAG}}
     return response
@@ -253,41 +327,5 @@ def _refusals(codes: Iterable[str]) -> dict[str, Any]:
     responses = {}
     for status, named in sorted(by_status.items()):
         meaning = "\n".join(f"- `{code}`: {REFUSALS[code].fix}" for code in named)
-        responses[str(status)] = {"description": meaning, "content": {PROBLEM: {"schema": _ref("ProblemDocument")}}}
+        responses[str(status)] = {"description": meaning, "content": {PROBLEM: {"schema": ref("ProblemDocument")}}}
     return responses
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _shape(shape: Any) -> dict[str, Any]:
-    hints = get_type_hints(shape, include_extras=True)
-    return {
-        "type": "object",
-        "description": shape.__doc__,
-        "properties": {name: _schema(hint) for name, hint in hints.items()},
-        "required": [name for name, hint in hints.items() if get_origin(hint) is not NotRequired],
-    }
-
-
-def _schema(hint: Any) -> dict[str, Any]:
-    if hint in _PLAIN:
-        return _PLAIN[hint]
-    if is_typeddict(hint):
-        return _ref(hint.__name__) if hint in _SHAPES else _shape(hint)
-    return _GENERIC[get_origin(hint)](get_args(hint))
-
-
-def _any_of(arguments: tuple[Any, ...]) -> dict[str, Any]:
-    return {"anyOf": [_schema(argument) for argument in arguments]}
-
-
-_GENERIC: dict[Any, Callable[[tuple[Any, ...]], dict[str, Any]]] = {
-    NotRequired: lambda arguments: _schema(arguments[0]),
-    Literal: lambda arguments: {"enum": list(arguments)},
-    list: lambda arguments: {"type": "array", "items": _schema(arguments[0])},
-    dict: lambda _: {"type": "object"},
-    Union: _any_of,
-    UnionType: _any_of,
-}

@@ -74,7 +74,8 @@ def of_exception(error: Exception | None, command_id: str | None = None) -> dict
         return document(code, error.detail, fix, command_id=command_id)
     if isinstance(error, IntegrityError):
         log.error("A damaged record was not served: %s", error)
-        return document("integrity", error.detail, error.fix, event_seq=error.event_seq, field=error.field)
+        where = {"workflow_id": error.workflow_id or None, "event_seq": error.event_seq, "field": error.field}
+        return document("integrity", error.detail, error.fix, **where)
     if isinstance(error, ContinuityError):
         log.error("%s: %s", error.code, error)
     else:

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from continuity.api import incoming
+from continuity.api.fleet import Fleet
 from continuity.api.gate import Handler
+from continuity.api.looking import Looking
 from continuity.api.ports import ReadPort
 from continuity.api.problems import Problem
 from continuity.core import canonical
@@ -25,27 +27,39 @@ JSON = JSONResponse.media_type
 class Reader:
     """The handlers of the surface's reads, by name."""
 
-    def __init__(self, reads: ReadPort) -> None:
+    def __init__(self, reads: ReadPort, fleet: Fleet, looking: Looking) -> None:
         self._reads = reads
+        self._looking = looking
+        self._fleet = fleet
         self.handlers: dict[str, Handler] = {
             "next_step": self.next_step,
             "state": self.state,
             "events": self.events,
+            "late_results": self.late_results,
             "projects": self.projects,
             "command": self.command,
+            **looking.handlers,
         }
 
     async def next_step(self, request: Request, caller: Caller) -> Response:
         """`core.next_step`'s answer in canonical JSON: the bytes are comparable."""
-        project, min_seq = _place(request)
-        step = await self._reads.next_step(caller.tenant, project, min_seq=min_seq)
+        project = incoming.project_name(request.path_params["project"])
+        given = incoming.parameters(request, ("at_seq", "for_owner", "min_seq"))
+        if "at_seq" in given:
+            return await self._looking.next_step(request, caller, given)
+        min_seq, owner = incoming.number(given, "min_seq", 0), incoming.owner(given, "for_owner")
+        step = await self._reads.next_step(caller.tenant, project, min_seq=min_seq, for_owner=owner)
         if step is None:
             raise _unknown(project)
         return Response(canonical.dumps(step), headers=_etag(step["as_of_seq"]), media_type=JSON)
 
     async def state(self, request: Request, caller: Caller) -> Response:
         """The ActiveWorkState."""
-        project, min_seq = _place(request)
+        given = incoming.parameters(request, ("at_seq", "min_seq"))
+        if "at_seq" in given:
+            return await self._looking.state(request, caller, given)
+        project = incoming.project_name(request.path_params["project"])
+        min_seq = incoming.number(given, "min_seq", 0)
         state = await self._reads.state(caller.tenant, project, min_seq=min_seq)
         if state is None:
             raise _unknown(project)
@@ -71,6 +85,18 @@ class Reader:
         }
         return Response(orjson.dumps(body), media_type=JSON)
 
+    async def late_results(self, request: Request, caller: Caller) -> Response:
+        """What came too late, of one task or of all."""
+        project = incoming.project_name(request.path_params["project"])
+        given = incoming.parameters(request, ("task_id", "limit", "min_seq"))
+        task_id = incoming.identifier("task_id", given["task_id"]) if "task_id" in given else None
+        limit = incoming.number(given, "limit", incoming.PAGE_DEFAULT, minimum=1, maximum=incoming.PAGE_MAX)
+        min_seq = incoming.number(given, "min_seq", 0)
+        late = await self._reads.late_results(caller.tenant, project, task_id=task_id, limit=limit, min_seq=min_seq)
+        if late is None:
+            raise _unknown(project)
+        return Response(orjson.dumps({"late_results": late}), media_type=JSON)
+
     async def projects(self, request: Request, caller: Caller) -> Response:
         """A page of the tenant's projects."""
         given = incoming.parameters(request, ("cursor", "limit"))
@@ -88,9 +114,11 @@ class Reader:
         incoming.parameters(request, ())
         command_id = incoming.identifier("command_id", request.path_params["command_id"])
         outcome = await self._reads.command(caller.tenant, command_id)
+        if outcome is None and (sent_as := await self._fleet.sent_as(caller.tenant, command_id)) is not None:
+            outcome = await self._reads.command(caller.tenant, sent_as)
         if outcome is None:
             raise Problem("unknown_command_id", f"No command {command_id} is known here.", command_id=command_id)
-        return Response(orjson.dumps(outcome), HTTPStatus.OK, media_type=JSON)
+        return Response(orjson.dumps(outcome | {"command_id": command_id}), HTTPStatus.OK, media_type=JSON)
 
 
 def event_document(event: Event) -> dict[str, Any]:
@@ -100,11 +128,6 @@ def event_document(event: Event) -> dict[str, Any]:
     told["payload"] = orjson.loads(event["payload"])
     told["delta"] = orjson.loads(event["delta"])
     return told
-
-
-def _place(request: Request) -> tuple[str, int]:
-    given = incoming.parameters(request, ("min_seq",))
-    return incoming.project_name(request.path_params["project"]), incoming.number(given, "min_seq", 0)
 
 
 def _etag(event_seq: int) -> dict[str, str]:

@@ -1,12 +1,15 @@
 """Reads of the projected work, over Postgres: what the HTTP layer, and a tool without one, asks.
 
-The tenant stands in every statement: another tenant's project looks like none. Reads change nothing, so one that
-fails because a connection had died is asked once more. The checking of what comes back is in `api.assembly`.
+The tenant stands in every statement: another tenant's project looks like none. Should one forget it, the database
+holds: the connections' role sees the rows of the tenant that its transaction names, and there is no transaction that
+does not begin with that (`_one`, `_together`). Reads change nothing, so one that fails because a connection had died is
+asked once more. The checking of what comes back is in `api.assembly`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache, partial
 from importlib.resources import files
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -16,8 +19,8 @@ from psycopg import AsyncConnection, IsolationLevel, errors
 from psycopg.abc import PQGen
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from continuity import postgres
-from continuity.answers import ActiveWorkState, CommandOutcome, ProjectSummary
+from continuity import postgres, roles
+from continuity.answers import ActiveWorkState, CommandOutcome, LateResult, ProjectSummary
 from continuity.api import assembly
 from continuity.api.arrivals import POLL_SECONDS, Arrivals
 from continuity.config import Settings
@@ -26,7 +29,7 @@ from continuity.core.next_step import NextStep
 from continuity.core.records import Event
 from continuity.errors import Retryable
 from continuity.postgres import SCHEMA
-from continuity.rows import EVENT_COLUMNS, Head
+from continuity.rows import EVENT_COLUMNS, Head, missing
 
 CONNECTIONS_MAX: Final = 8
 CONNECTION_WAIT_SECONDS: Final = 2.0
@@ -43,9 +46,11 @@ EVENTS_OF_COMMAND: Final = f"""
 SELECT {EVENT_COLUMNS} FROM events
 WHERE command_id = %s AND tenant = %s ORDER BY log_partition, log_offset LIMIT 1
 """  # noqa: S608 - the first is the one that was answered; later ones are repeats beyond the idempotency window
+EVENT_OF_WORKFLOW: Final = "SELECT 1 FROM events WHERE workflow_id = %s AND tenant = %s LIMIT 1"
 
 Columns = tuple[Any, ...]
 Answer = TypeVar("Answer")
+AsOf = TypeVar("AsOf", ActiveWorkState, NextStep)
 Result = TypeVar("Result")
 
 
@@ -75,7 +80,9 @@ class Reads:
         self._min_seq_wait_seconds = min_seq_wait_seconds
         self._arrivals = Arrivals(settings.postgres_dsn)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            postgres.connection_string(settings.postgres_dsn, schema=schema, statement_seconds=STATEMENT_SECONDS_MAX),
+            postgres.connection_string(
+                settings.postgres_dsn, schema=schema, statement_seconds=STATEMENT_SECONDS_MAX, role=roles.TENANT
+            ),
             connection_class=Connection,
             kwargs={"autocommit": True, "prepare_threshold": 0},
             configure=_configure,
@@ -111,44 +118,52 @@ class Reads:
         """Raise Retryable or ConfigError, with the reason, if nothing can be read now."""
 
         async def version(connection: Connection) -> None:
-            exists = await _one(connection, "SELECT to_regclass('schema_version')", ())
-            row = await _one(connection, "SELECT version FROM schema_version", ()) if exists and exists[0] else None
+            exists = await _one(connection, "", "SELECT to_regclass('schema_version')", ())
+            row = await _one(connection, "", "SELECT version FROM schema_version", ()) if exists and exists[0] else None
             postgres.check_version(row[0] if row else None)
 
         await self._asked(version)
 
-    async def next_step(self, tenant: str, project: str, *, min_seq: int = 0) -> NextStep | None:
-        """What to do next: equal, byte for byte in canonical JSON, to `core.next_step` at the same event."""
+    async def next_step(
+        self, tenant: str, project: str, *, min_seq: int = 0, for_owner: str | None = None
+    ) -> NextStep | None:
+        """What to do next: equal, byte for byte in canonical JSON, to `core.next_step` at the same event.
+
+        With `for_owner` the whole state is read, as `state` does it: who holds what must not be believed unchecked.
+        """
         workflow_id = workflow_of(tenant, project)
+        if for_owner is not None:
+            make = partial(assembly.next_step_for, for_owner)
+            return await self._of_all_rows(workflow_id, tenant, min_seq, make)
 
         async def look(connection: Connection) -> NextStep | None:
-            row = await _one(connection, _statement("next_step"), (workflow_id, tenant))
+            # It names the tenant itself: asked most, it is answered a third sooner than with two statements.
+            cursor = await connection.execute(_statement("next_step").encode(), (workflow_id, tenant))
+            row: Columns | None = await cursor.fetchone()
             return None if row is None else assembly.next_step_of(row)
 
-        return await self._at_least(workflow_id, min_seq, look, lambda step: step["as_of_seq"])
+        return await self._at_least(tenant, workflow_id, min_seq, look, lambda step: step["as_of_seq"])
 
     async def state(self, tenant: str, project: str, *, min_seq: int = 0) -> ActiveWorkState | None:
         """The whole work state at one event, compared with the state's checksum."""
+        return await self._of_all_rows(workflow_of(tenant, project), tenant, min_seq, assembly.state_of)
+
+    async def late_results(
+        self, tenant: str, project: str, *, task_id: str | None = None, limit: int, min_seq: int = 0
+    ) -> list[LateResult] | None:
+        """At most `limit` results that came too late, of one task or of all, the newest first."""
         workflow_id = workflow_of(tenant, project)
 
-        async def look(connection: Connection) -> ActiveWorkState | None:
-            key = (workflow_id, tenant)
-            async with connection.transaction(), connection.pipeline():
-                # The head comes first: see `projections.rebuild`, which swaps the tables.
-                found, *cursors = [
-                    await connection.execute(_statement(name), key)
-                    for name in ("head", "goals", "tasks", "checkpoints")
-                ]
-                row = await found.fetchone()
-                rows = [await cursor.fetchall() for cursor in cursors]
-            if row is None:
-                return None
-            head = assembly.head_of(row)
-            if sum(map(len, rows)) <= ROWS_IN_LOOP_MAX:
-                return assembly.state_of(head, *rows)
-            return await asyncio.to_thread(assembly.state_of, head, *rows)
+        async def look(connection: Connection) -> tuple[int, list[LateResult]] | None:
+            async with _together(connection, tenant):
+                found = await connection.execute(_statement("head"), (workflow_id, tenant))
+                key = (workflow_id, tenant, task_id, task_id, limit)
+                late = await connection.execute(_statement("late_results"), key)
+                row, rows = await found.fetchone(), await late.fetchall()
+            return None if row is None else (assembly.head_of(row).head_seq, assembly.late_results_of(rows))
 
-        return await self._at_least(workflow_id, min_seq, look, lambda state: state["as_of_seq"])
+        answer = await self._at_least(tenant, workflow_id, min_seq, look, lambda page: page[0])
+        return None if answer is None else answer[1]
 
     async def events(
         self, tenant: str, project: str, *, after_seq: int, limit: int, min_seq: int = 0
@@ -157,7 +172,7 @@ class Reads:
         workflow_id = workflow_of(tenant, project)
 
         async def look(connection: Connection) -> tuple[Head, list[Event]] | None:
-            async with connection.transaction(), connection.pipeline():
+            async with _together(connection, tenant):
                 found = await connection.execute(_statement("head"), (workflow_id, tenant))
                 page = await connection.execute(EVENTS.encode(), (workflow_id, tenant, after_seq, limit))
                 row, rows = await found.fetchone(), await page.fetchall()
@@ -168,7 +183,7 @@ class Reads:
                 return head, assembly.events_of(head, rows, after_seq, limit)
             return head, await asyncio.to_thread(assembly.events_of, head, rows, after_seq, limit)
 
-        found = await self._at_least(workflow_id, min_seq, look, lambda page: page[0].head_seq)
+        found = await self._at_least(tenant, workflow_id, min_seq, look, lambda page: page[0].head_seq)
         return None if found is None else found[1]
 
     async def head_seq(self, tenant: str, project: str, *, min_seq: int = 0) -> int | None:
@@ -176,16 +191,17 @@ class Reads:
         workflow_id = workflow_of(tenant, project)
 
         async def look(connection: Connection) -> int | None:
-            row = await _one(connection, _statement("head"), (workflow_id, tenant))
+            row = await _one(connection, tenant, _statement("head"), (workflow_id, tenant))
             return None if row is None else assembly.head_of(row).head_seq
 
-        return await self._at_least(workflow_id, min_seq, look, lambda seq: seq)
+        return await self._at_least(tenant, workflow_id, min_seq, look, lambda seq: seq)
 
     async def projects(self, tenant: str, *, after: str, limit: int) -> list[ProjectSummary]:
         """At most `limit` projects of the tenant whose names come after `after`, by name."""
 
         async def look(connection: Connection) -> list[ProjectSummary]:
-            cursor = await connection.execute(_statement("projects"), (tenant, after, limit))
+            async with _together(connection, tenant):
+                cursor = await connection.execute(_statement("projects"), (tenant, after, limit))
             return [assembly.project_of(row) for row in await cursor.fetchall()]
 
         return await self._asked(look)
@@ -194,16 +210,39 @@ class Reads:
         """What became of a command: its event, or for seven days its refusal. None: nothing is known of it (yet)."""
 
         async def look(connection: Connection) -> CommandOutcome | None:
-            row = await _one(connection, EVENTS_OF_COMMAND, (command_id, tenant))
+            row = await _one(connection, tenant, EVENTS_OF_COMMAND, (command_id, tenant))
             if row is not None:
                 return assembly.accepted_outcome(assembly.event_in(row[assembly.WORKFLOW_ID], row))
-            row = await _one(connection, _statement("rejection"), (command_id, tenant))
+            row = await _one(connection, tenant, _statement("rejection"), (command_id, tenant))
             return None if row is None else assembly.refused_outcome(command_id, row)
 
         return await self._asked(look)
 
+    async def _of_all_rows(self, workflow_id: str, tenant: str, min_seq: int, make: Callable[..., AsOf]) -> AsOf | None:
+        """What `make` makes of the head and of all rows of goals, tasks, checkpoints and entities, at one event."""
+
+        async def look(connection: Connection) -> AsOf | None:
+            key = (workflow_id, tenant)
+            async with _together(connection, tenant):
+                # The head comes first: see `projections.rebuild`, which swaps the tables.
+                found, *cursors = [
+                    await connection.execute(_statement(name), key)
+                    for name in ("head", "goals", "tasks", "checkpoints", "entities")
+                ]
+                row = await found.fetchone()
+                rows = [await cursor.fetchall() for cursor in cursors]
+            if row is None:
+                return None
+            head = assembly.head_of(row)
+            if sum(map(len, rows)) <= ROWS_IN_LOOP_MAX:
+                return make(head, *rows)
+            return await asyncio.to_thread(make, head, *rows)
+
+        return await self._at_least(tenant, workflow_id, min_seq, look, lambda made: made["as_of_seq"])
+
     async def _at_least(
         self,
+        tenant: str,
         workflow_id: str,
         min_seq: int,
         look: Callable[[Connection], Awaitable[Answer | None]],
@@ -211,6 +250,11 @@ class Reads:
     ) -> Answer | None:
         """The answer as of `min_seq` or later."""
         answer = await self._asked(look, workflow_id)
+        if answer is None and await self._asked(partial(_has_events, tenant, workflow_id), workflow_id):
+            # They came with its head. Either both did a moment ago, or the row of the head is lost.
+            answer = await self._asked(look, workflow_id)
+            if answer is None:
+                raise missing(workflow_id, "the head")
         if min_seq == 0 or (answer is not None and seq_of(answer) >= min_seq):
             return answer
         clock = asyncio.get_running_loop()
@@ -258,10 +302,25 @@ async def _configure(connection: Connection) -> None:
     await connection.set_read_only(True)
 
 
-async def _one(connection: Connection, query: str, parameters: Columns) -> Columns | None:
-    cursor = await connection.execute(query.encode(), parameters)
+@asynccontextmanager
+async def _together(connection: Connection, tenant: str) -> AsyncIterator[None]:
+    """One moment of the database, as the tenant; all that is asked goes out at once, and the setting with it."""
+    async with connection.transaction(), connection.pipeline():
+        await connection.execute(roles.SET_TENANT.encode(), (tenant,))
+        yield
+
+
+async def _one(connection: Connection, tenant: str, query: str, parameters: Columns) -> Columns | None:
+    """The first row of one statement, as the tenant: a pipeline is a transaction, and one round trip."""
+    async with connection.pipeline():
+        await connection.execute(roles.SET_TENANT.encode(), (tenant,))
+        cursor = await connection.execute(query.encode(), parameters)
     row: Columns | None = await cursor.fetchone()
     return row
+
+
+async def _has_events(tenant: str, workflow_id: str, connection: Connection) -> bool:
+    return await _one(connection, tenant, EVENT_OF_WORKFLOW, (workflow_id, tenant)) is not None
 
 
 @lru_cache

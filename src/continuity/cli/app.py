@@ -14,7 +14,7 @@ from continuity.cli import output
 from continuity.cli.exits import MEANINGS, Exit, of_error
 from continuity.errors import ContinuityError
 
-VERB_MODULES: tuple[str, ...] = ("tour", "commands", "questions", "stack", "access")
+VERB_MODULES: tuple[str, ...] = ("tour", "commands", "executing", "questions", "review", "stack", "access")
 """Modules of this package, in the order of the help page."""
 
 _EXITS = "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS.items())

@@ -1,4 +1,4 @@
-"""The verbs that write: one for each command of `core.commands`, in the groups `goal` and `task`, and `checkpoint`.
+"""The verbs that change work. Those of executors are in `cli.executing`.
 
 A verb only hands its words to the SDK; every rule and limit is the service's. A test holds the verbs, their options and
 the commands' fields equal.
@@ -27,7 +27,17 @@ VERBS: dict[str, tuple[str, ...]] = {
     "complete_task": ("task", "complete"),
     "reopen_task": ("task", "reopen"),
     "update_checkpoint": ("checkpoint",),
+    "acquire_lease": ("lease", "acquire"),
+    "renew_lease": ("lease", "renew"),
+    "release_lease": ("lease", "release"),
+    "claim_task": ("claim",),
+    "begin_step": ("step", "begin"),
+    "complete_step": ("step", "complete"),
+    "fail_step": ("step", "fail"),
+    "rollback": ("rollback",),
+    "fork_project": ("fork",),
 }
+"""The verb of each command of `core.commands`."""
 
 goal = typer.Typer(help="Goals: outcomes that tasks serve.", no_args_is_help=True)
 task = typer.Typer(help="Tasks: pieces of work, and what happens to them.", no_args_is_help=True)
@@ -47,7 +57,8 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.add_typer(goal, name="goal", rich_help_panel="Work")
     app.add_typer(task, name="task", rich_help_panel="Work")
-    app.command("checkpoint", rich_help_panel="Work")(checkpoint)
+    for name, verb in (("checkpoint", checkpoint), ("rollback", rollback), ("fork", fork_project)):
+        app.command(name, rich_help_panel="Work")(verb)
 
 
 @goal.command("create")
@@ -188,3 +199,26 @@ def checkpoint(
 ) -> "WriteAnswer":
     """Save where a task was left and what comes next."""
     return work.update_checkpoint(task_id, where_left_off, next_step, context_refs or [], **how)
+
+
+@writes
+def rollback(
+    work: "Continuity",
+    how: "WriteOptions",
+    to_seq: Annotated[int, typer.Option("--to-seq", metavar="SEQ", min=1, help="An event before the newest.")],
+) -> "WriteAnswer":
+    """Bring goals, tasks and checkpoints back to how they stood after an event. History stays."""
+    return work.rollback(to_seq, **how)
+
+
+@writes
+def fork_project(
+    work: "Continuity",
+    how: "WriteOptions",
+    from_project: Annotated[str, typer.Argument(metavar="PROJECT", help="Where it comes from.", show_default=False)],
+    at_seq: Annotated[int, typer.Option("--at-seq", metavar="SEQ", min=1, help="Its state after this event.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The new project.", show_default=False)],
+) -> "WriteAnswer":
+    """Begin a new project on the state that another one had after an event."""
+    assert work.project == name
+    return work.fork_project(from_project, at_seq, **how)

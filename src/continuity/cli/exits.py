@@ -18,6 +18,9 @@ class Exit(IntEnum):
     UNAVAILABLE = 6
     INTEGRITY = 7
     CONFIGURATION = 8
+    HELD = 9
+    NOTHING_TO_CLAIM = 10
+    FENCED = 11
     INTERRUPTED = 130
 
 
@@ -31,6 +34,9 @@ MEANINGS: dict[Exit, str] = {
     Exit.UNAVAILABLE: "no outcome yet: repeat, with the same --command-id",
     Exit.INTEGRITY: "a stored record is damaged",
     Exit.CONFIGURATION: "a setting or the stack cannot work",
+    Exit.HELD: "held by another executor, or your --token is missing: wait, or claim another task",
+    Exit.NOTHING_TO_CLAIM: "nothing to claim now: try again later",
+    Exit.FENCED: "your token is not current any more: stop",
     Exit.INTERRUPTED: "interrupted",
 }
 
@@ -39,8 +45,11 @@ _BY_ERROR: tuple[tuple[type[ContinuityError], Exit], ...] = (
     (errors.Unauthorized, Exit.UNAUTHORIZED),
     (errors.NotFound, Exit.NOT_FOUND),
     (errors.InvalidForm, Exit.USAGE),
+    (errors.LeaseHeld, Exit.HELD),
+    (errors.TokenNeeded, Exit.HELD),
+    (errors.NothingToClaim, Exit.NOTHING_TO_CLAIM),
+    (Fenced, Exit.FENCED),
     (errors.Refused, Exit.REFUSED),
-    (Fenced, Exit.REFUSED),
     (Retryable, Exit.UNAVAILABLE),
     (IntegrityError, Exit.INTEGRITY),
     (ConfigError, Exit.CONFIGURATION),

@@ -1,7 +1,7 @@
 """Arguments and options that several verbs share, each declared once, and the client that they open."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,8 @@ DEADLINE_SECONDS = 10.0
 CONNECT_SECONDS = 1.5
 """A person waits for less than a program, and least where nobody listens."""
 COMMITTED = "committed"
+ANY_PROJECT = "-"
+"""For calls on the tenant, where the client's project plays no part."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; the last line is one object with `ok`.")]
 Project = Annotated[
@@ -25,6 +27,7 @@ Project = Annotated[
         "--project", "-p", metavar="NAME", envvar="CONTINUITY_PROJECT", help="The project.", show_default=False
     ),
 ]
+AtSeq = Annotated[int | None, typer.Option("--at-seq", metavar="SEQ", min=1, help="As it was after that event.")]
 GoalId = Annotated[str, typer.Argument(metavar="GOAL_ID", show_default=False)]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", show_default=False)]
 
@@ -42,6 +45,12 @@ _WRITE_OPTIONS: dict[str, tuple[Any, Any]] = {
         Annotated[
             int | None,
             typer.Option("--expected-seq", metavar="SEQ", min=0, help="Only while this event is the newest."),
+        ],
+        None,
+    ),
+    "fencing_token": (
+        Annotated[
+            int | None, typer.Option("--token", metavar="N", min=1, help="Of the lease or claim that you work under.")
         ],
         None,
     ),
@@ -72,9 +81,9 @@ def writes(send: Callable[..., Any]) -> Callable[..., None]:
     """Make a verb of a function `(work, how, fields…) -> WriteAnswer`; it gets the options of every command, too."""
 
     def verb(**given: Any) -> None:
-        how = _options(**{name: given.pop(name) for name in ("command_id", "expected_seq", "wait")})
+        how = _options(**{name: given.pop(name) for name in ("command_id", "expected_seq", "fencing_token", "wait")})
         project, as_json = given.pop("project"), given.pop("json")
-        with connect(project) as work:
+        with connect(_project(given) or project) as work:
             answer = send(work, how, **given)
         if as_json:
             output.succeed(answer)
@@ -95,12 +104,21 @@ def writes(send: Callable[..., Any]) -> Callable[..., None]:
     return verb
 
 
-def _options(*, command_id: str | None, expected_seq: int | None, wait: str) -> "WriteOptions":
+def _project(given: Mapping[str, Any]) -> str | None:
+    """The project that a verb's own words name: none in particular, or the one that it makes."""
+    return ANY_PROJECT if given.get("anywhere") else given.get("name")
+
+
+def _options(
+    *, command_id: str | None, expected_seq: int | None, fencing_token: int | None, wait: str
+) -> "WriteOptions":
     options: WriteOptions = {}
     if command_id is not None:
         options["command_id"] = command_id
     if expected_seq is not None:
         options["expected_seq"] = expected_seq
+    if fencing_token is not None:
+        options["fencing_token"] = fencing_token
     if wait != COMMITTED:
         options["wait"] = wait  # type: ignore[typeddict-item]  # the service names the words that it takes
     return options

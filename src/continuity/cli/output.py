@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from continuity.errors import ContinuityError
+from continuity.errors import ContinuityError, IntegrityError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,9 @@ def fail(code: str, detail: str, fix: str, *, as_json: bool, **members: Any) -> 
 def fail_with(error: ContinuityError, *, as_json: bool) -> None:
     """The same for an error of ours."""
     command_id = getattr(error, "command_id", None)
-    members = {"command_id": command_id} if command_id else {}
+    members: dict[str, Any] = {"command_id": command_id} if command_id else {}
+    if isinstance(error, IntegrityError):
+        members |= {"workflow_id": error.workflow_id, "event_seq": error.event_seq, "field": error.field}
     fail(error.code, error.detail, error.fix, as_json=as_json, **members)
 
 

@@ -1,27 +1,32 @@
-"""The verbs that ask: `next`, `state`, `events`, `projects` and `outcome`. They read over HTTP and change nothing."""
+"""The verbs that ask. They read over HTTP and change nothing."""
 
 from typing import Annotated
 
 import typer
 
 from continuity.cli import output
-from continuity.cli.options import Json, Project, connect
-
-ANY_PROJECT = "-"
-"""For questions about the tenant, where the client's project plays no part."""
+from continuity.cli.options import ANY_PROJECT, AtSeq, Json, Project, connect
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command("next", rich_help_panel="Work")(next_step)
+    app.command("late-results", rich_help_panel="Execution")(late_results)
     for verb in (state, events, projects, outcome):
         app.command(rich_help_panel="Work")(verb)
 
 
-def next_step(project: Project = "", json: Json = False) -> None:
+def next_step(
+    project: Project = "",
+    for_owner: Annotated[
+        str | None, typer.Option("--for", metavar="NAME", help="Leave out what others have claimed.")
+    ] = None,
+    at_seq: AtSeq = None,
+    json: Json = False,
+) -> None:
     """What to do next, and everything that is needed to begin."""
     with connect(project) as work:
-        step = work.get_next_step()
+        step = work.get_next_step(for_owner=for_owner, at_seq=at_seq)
     if json:
         output.succeed(step)
         return
@@ -33,11 +38,12 @@ def next_step(project: Project = "", json: Json = False) -> None:
 def state(
     project: Project = "",
     everything: Annotated[bool, typer.Option("--all", help="Done goals and tasks, too.")] = False,
+    at_seq: AtSeq = None,
     json: Json = False,
 ) -> None:
     """The work as it stands: goals, tasks, checkpoints, blockers."""
     with connect(project) as work:
-        found = work.state()
+        found = work.state(at_seq=at_seq)
     if json:
         output.succeed(found)
         return
@@ -68,6 +74,22 @@ def events(
                 raise
     if json:
         output.succeed({"events": count})
+
+
+def late_results(
+    project: Project = "",
+    task_id: Annotated[str | None, typer.Argument(metavar="[TASK_ID]", help="Without it, all of them.")] = None,
+    json: Json = False,
+) -> None:
+    """Results of executors that had lost their lease: kept, and yours to reconcile."""
+    with connect(project) as work:
+        found = work.late_results(task_id)
+    if json:
+        output.succeed({"late_results": found})
+        return
+    from continuity.cli import views  # noqa: PLC0415
+
+    views.late_results(found)
 
 
 def projects(json: Json = False) -> None:

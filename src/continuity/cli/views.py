@@ -7,7 +7,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from continuity.answers import ActiveWorkState, CommandOutcome, EventDocument, NextStep, ProjectSummary, WriteAnswer
+from continuity.answers import (
+    ActiveWorkState,
+    CommandOutcome,
+    EventDocument,
+    LateResult,
+    NextStep,
+    ProjectSummary,
+    WriteAnswer,
+)
+from continuity.cli import executing_views as executing
 from continuity.cli.output import person
 from continuity.core.records import Blocker, Task
 
@@ -34,14 +43,15 @@ SUMMARY_CHARACTERS = 90
 
 def written(answer: WriteAnswer) -> None:
     """A command's outcome, and the id of what it made or changed."""
-    notes = {"accepted": "", "duplicate": " (known already: nothing was done twice)", "durable": " (not decided yet)"}
-    seq = answer.get("event_seq")
-    line = Text.assemble(("✓ ", "green"), answer.get("event_type", "recorded"), notes[answer["status"]])
+    notes = {"duplicate": " (known already: nothing was done twice)", "durable": " (not decided yet)"}
+    seq, word = answer.get("event_seq"), "answered" if answer["status"] == "answered" else "recorded"
+    line = Text.assemble(("✓ ", "green"), answer.get("event_type", word), notes.get(answer["status"], ""))
     line.append(f"  event {seq}" if seq is not None else f"  command {answer['command_id']}", "dim")
     person().print(line)
     kind = "task" if "task_id" in answer else "goal"
     if entity := answer.get("task_id") or answer.get("goal_id"):
         person().print(Text.assemble(f"  {kind} ", (entity, "bold")))
+    executing.told(answer)
     if "next_step" in answer:
         person().print()
         next_step(answer["next_step"])
@@ -103,6 +113,14 @@ def event(found: EventDocument) -> None:
         f"  {found['task_id'] or found['goal_id'] or ''}", "dim"
     )
     person().print(line)
+
+
+def late_results(found: Sequence[LateResult]) -> None:
+    """What came too late, a line each."""
+    if not found:
+        person().print("Nothing came too late.")
+    for late in found:
+        executing.late_result(late)
 
 
 def projects(found: Sequence[ProjectSummary]) -> None:

@@ -5,30 +5,27 @@ once, at `Continuity`; `help()` shows it here, too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import IO, Any, Self, TypeVar, Unpack
 
 import httpx
 
-from continuity.answers import (
-    ActiveWorkState,
-    Blocker,
-    CommandOutcome,
-    EventDocument,
-    NextStep,
-    ProjectSummary,
-    WriteAnswer,
-)
+from continuity.answers import CommandOutcome, ProjectSummary, WriteAnswer
 from continuity.client import wire
 from continuity.client.access import access
-from continuity.client.sync import CONNECTIONS_MAX, FOLLOW_SECONDS, PAGE, Continuity
+from continuity.client.async_calls import AsyncCommands, AsyncQuestions
+from continuity.client.async_grants import AsyncGrant
+from continuity.client.async_looking import AsyncPast
+from continuity.client.sync import CONNECTIONS_MAX, Continuity
+from continuity.client.tenure import TTL_SECONDS
 from continuity.client.wire import WriteOptions
 
 T = TypeVar("T")
 
 
-class AsyncContinuity:
+class AsyncContinuity(AsyncCommands, AsyncQuestions, AsyncPast):
     """A project's unfinished work, over HTTP: `Continuity` with every call awaited. For one event loop.
 
     >>> async with AsyncContinuity("my-project") as work:
@@ -68,119 +65,48 @@ class AsyncContinuity:
         """The project that this object is bound to."""
         return self._wire.project
 
-    async def create_goal(self, text: str, priority: int = 0, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.create_goal`."""
-        return await self._run(self._wire.write("create_goal", {"text": text, "priority": priority}, options))
+    def lease(self, owner_id: str, ttl_seconds: int = TTL_SECONDS, *, command_id: str | None = None) -> AsyncGrant:
+        """As `Continuity.lease`."""
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
 
-    async def set_goal_status(self, goal_id: str, status: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.set_goal_status`."""
-        return await self._run(self._wire.write("set_goal_status", {"goal_id": goal_id, "status": status}, options))
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.write("acquire_lease", fields, options)
 
-    async def set_goal_priority(self, goal_id: str, priority: int, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.set_goal_priority`."""
-        return await self._run(
-            self._wire.write("set_goal_priority", {"goal_id": goal_id, "priority": priority}, options)
-        )
+        return AsyncGrant(self, ask, command_id=command_id, named=True)
 
-    async def add_task(
+    def claim(
         self,
-        goal_id: str,
-        title: str,
-        acceptance_criteria: Sequence[str] | None = None,
+        owner_id: str,
+        ttl_seconds: int = TTL_SECONDS,
+        task_id: str | None = None,
         *,
-        depends_on: Sequence[str] | None = None,
-        **options: Unpack[WriteOptions],
+        command_id: str | None = None,
+    ) -> AsyncGrant:
+        """As `Continuity.claim`."""
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds, "task_id": task_id}
+
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.write("claim_task", fields, options)
+
+        return AsyncGrant(self, ask, command_id=command_id, named=task_id is not None)
+
+    def claim_anywhere(
+        self, owner_id: str, ttl_seconds: int = TTL_SECONDS, *, command_id: str | None = None
+    ) -> AsyncGrant:
+        """As `Continuity.claim_anywhere`."""
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
+
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.claim_anywhere(fields, options)
+
+        return AsyncGrant(self, ask, command_id=command_id, named=False)
+
+    async def claim_task_anywhere(
+        self, owner_id: str, ttl_seconds: int, **options: Unpack[WriteOptions]
     ) -> WriteAnswer:
-        """As `Continuity.add_task`."""
-        fields = {
-            "goal_id": goal_id,
-            "title": title,
-            "acceptance_criteria": acceptance_criteria,
-            "depends_on": depends_on,
-        }
-        return await self._run(self._wire.write("add_task", fields, options))
-
-    async def amend_task(
-        self,
-        task_id: str,
-        title: str | None = None,
-        acceptance_criteria: Sequence[str] | None = None,
-        *,
-        depends_on: Sequence[str] | None = None,
-        **options: Unpack[WriteOptions],
-    ) -> WriteAnswer:
-        """As `Continuity.amend_task`."""
-        fields = {
-            "task_id": task_id,
-            "title": title,
-            "acceptance_criteria": acceptance_criteria,
-            "depends_on": depends_on,
-        }
-        return await self._run(self._wire.write("amend_task", fields, options))
-
-    async def start_task(self, task_id: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.start_task`."""
-        return await self._run(self._wire.write("start_task", {"task_id": task_id}, options))
-
-    async def pause_task(self, task_id: str, reason: str | None = None, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.pause_task`."""
-        return await self._run(self._wire.write("pause_task", {"task_id": task_id, "reason": reason}, options))
-
-    async def block_task(self, task_id: str, blocker: Blocker | str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.block_task`."""
-        fields = {"task_id": task_id, "blocker": blocker}
-        return await self._run(self._wire.write("block_task", fields, options))
-
-    async def complete_task(
-        self, task_id: str, evidence: str | None = None, **options: Unpack[WriteOptions]
-    ) -> WriteAnswer:
-        """As `Continuity.complete_task`."""
-        return await self._run(self._wire.write("complete_task", {"task_id": task_id, "evidence": evidence}, options))
-
-    async def reopen_task(self, task_id: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """As `Continuity.reopen_task`."""
-        return await self._run(self._wire.write("reopen_task", {"task_id": task_id}, options))
-
-    async def update_checkpoint(
-        self,
-        task_id: str,
-        where_left_off: str,
-        next_step: str,
-        context_refs: Sequence[str],
-        **options: Unpack[WriteOptions],
-    ) -> WriteAnswer:
-        """As `Continuity.update_checkpoint`."""
-        fields = {
-            "task_id": task_id,
-            "where_left_off": where_left_off,
-            "next_step": next_step,
-            "context_refs": context_refs,
-        }
-        return await self._run(self._wire.write("update_checkpoint", fields, options))
-
-    async def get_next_step(self, project_id: str | None = None) -> NextStep:
-        """As `Continuity.get_next_step`."""
-        return await self._run(self._wire.next_step(project_id))
-
-    async def state(self, project_id: str | None = None) -> ActiveWorkState:
-        """As `Continuity.state`."""
-        return await self._run(self._wire.state(project_id))
-
-    async def rehydrate(self, project_id: str | None = None) -> ActiveWorkState:
-        """As `Continuity.rehydrate`."""
-        return await self.state(project_id)
-
-    async def events(self, *, cursor: str | None = None, follow: bool = False) -> AsyncIterator[EventDocument]:
-        """As `Continuity.events`."""
-        while True:
-            page = await self._run(self._wire.events(cursor, PAGE))
-            for event in page["events"]:
-                yield event
-            cursor = page["next_cursor"]
-            if not page["has_more"]:
-                if not follow:
-                    return
-                await asyncio.sleep(FOLLOW_SECONDS)
+        """As `Continuity.claim_task_anywhere`."""
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
+        return await self._run(self._wire.claim_anywhere(fields, options))
 
     async def projects(self) -> AsyncIterator[ProjectSummary]:
         """As `Continuity.projects`."""
@@ -209,7 +135,18 @@ class AsyncContinuity:
     ) -> None:
         await self.close()
 
+    async def _send(self, command_type: str, fields: Mapping[str, Any], options: WriteOptions) -> WriteAnswer:
+        return await self._run(self._wire.write(command_type, fields, options))
+
     async def _run(self, steps: wire.Steps[T]) -> T:
+        return await self._carried(steps, self._carry_out)
+
+    async def _download(self, steps: wire.Steps[None], file: IO[bytes]) -> None:
+        await self._carried(steps, lambda send: self._save(send, file))
+
+    async def _carried(
+        self, steps: wire.Steps[T], carry_out: Callable[[wire.Send], Awaitable[wire.Received | wire.Failed]]
+    ) -> T:
         came: wire.Received | wire.Failed | None = None
         try:
             while True:
@@ -218,10 +155,29 @@ class AsyncContinuity:
                     await asyncio.sleep(step.seconds)
                     came = None
                 else:
-                    came = await self._carry_out(step)
+                    came = await carry_out(step)
         except StopIteration as end:
             result: T = end.value
             return result
+
+    async def _save(self, send: wire.Send, file: IO[bytes]) -> wire.Received | wire.Failed:
+        """Carry it out, and keep what comes with a good answer in the file, from its beginning."""
+        file.seek(0)
+        file.truncate()
+        try:
+            async with self._http.stream(
+                send.method, send.path, headers=send.headers, timeout=send.timeout_seconds
+            ) as response:
+                told = response.status_code, response.headers.get("retry-after")
+                if response.status_code != HTTPStatus.OK:
+                    return wire.Received(*told, await response.aread())
+                async for chunk in response.aiter_bytes():
+                    file.write(chunk)
+        except httpx.ConnectError as error:
+            return wire.Failed(str(error) or "no connection", connected=False)
+        except httpx.RequestError as error:
+            return wire.Failed(str(error) or type(error).__name__)
+        return wire.Received(*told, b"")
 
     async def _carry_out(self, send: wire.Send) -> wire.Received | wire.Failed:
         try:
@@ -232,9 +188,15 @@ class AsyncContinuity:
             return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
             return wire.Failed(str(error) or type(error).__name__)
-        return wire.Received(response.status_code, response.headers.get("retry-after"), response.content)
+        return wire.Received(
+            response.status_code,
+            response.headers.get("retry-after"),
+            response.content,
+            response.headers.get("content-type", ""),
+        )
 
 
-for _name, _method in vars(AsyncContinuity).items():
-    if not _name.startswith("_") and callable(_method):
-        _method.__doc__ = getattr(Continuity, _name).__doc__
+for _kind in (AsyncCommands, AsyncQuestions, AsyncPast, AsyncContinuity):
+    for _name, _method in vars(_kind).items():
+        if not _name.startswith("_") and callable(_method):
+            _method.__doc__ = getattr(Continuity, _name).__doc__

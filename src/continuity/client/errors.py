@@ -12,10 +12,11 @@ from continuity import errors
 from continuity.errors import ContinuityError, IntegrityError, Retryable
 
 __all__ = [
-    "Conflict", "ContinuityError", "DependencyCycle", "Fenced", "GoalDone", "GoalHasOpenTasks", "GoalPaused",
-    "IllegalTransition", "IntegrityError", "InvalidForm", "KeyReused", "LeaseHeld", "NotFound", "Refused", "Retryable",
-    "Unauthorized", "Unavailable", "UnknownCommand", "UnknownDependency", "UnknownGoal", "UnknownProject",
-    "UnknownTask", "UnmetDependencies",
+    "AttemptClosed", "Conflict", "ContinuityError", "DependencyCycle", "Fenced", "GoalDone", "GoalHasOpenTasks",
+    "GoalPaused", "IllegalTransition", "IntegrityError", "InvalidForm", "KeyReused", "LeaseExpired", "LeaseHeld",
+    "LeaseLost", "NoSuchSeq", "NotFound", "NotHeld", "NothingToClaim", "Refused", "Retryable", "StepCompleted",
+    "StepConflict", "StepInProgress", "TaskBlocked", "TokenNeeded", "Unauthorized", "Unavailable", "UnknownCommand",
+    "UnknownDependency", "UnknownGoal", "UnknownProject", "UnknownStep", "UnknownTask", "UnmetDependencies",
 ]  # fmt: skip
 
 
@@ -42,6 +43,10 @@ class Unauthorized(Refused):
 
 class NotFound(Refused):
     """The thing is not there, or it belongs to another tenant, which looks the same."""
+
+
+class NoSuchSeq(Refused):
+    """The project has no event of that number (yet)."""
 
 
 class UnknownProject(NotFound):
@@ -97,13 +102,61 @@ class Conflict(Refused):
 
 
 class LeaseHeld(Refused):
-    """Another executor holds the lease."""
+    """Another executor holds the project, or the task; `detail` says who and until when."""
 
 
 class Fenced(Refused, errors.Fenced):
     """The fencing token is stale: stop, somebody newer may own this work."""
 
     code = "fenced"
+
+
+class LeaseLost(Fenced):
+    """The lease or claim that this work was done under is gone: stop, and let whoever has it go on."""
+
+    code = "lease_lost"
+
+
+class LeaseExpired(Refused):
+    """A step needs a lease or claim that has not run out: renew it, or acquire again."""
+
+
+class TokenNeeded(Refused):
+    """The work is held: it needs the token of a lease or claim."""
+
+
+class NotHeld(Refused):
+    """There is nothing to release."""
+
+
+class NothingToClaim(Refused):
+    """No task is ready that nobody holds: try again when something was added, completed or released."""
+
+
+class TaskBlocked(Refused):
+    """The claim found that executors keep failing at the task, and blocked it instead of handing it out again."""
+
+    code = "executors_keep_failing"
+
+
+class StepInProgress(Refused):
+    """An attempt of this step is open under the same token: complete or fail it first."""
+
+
+class StepConflict(Refused):
+    """The step was begun before with another type, task or external key."""
+
+
+class StepCompleted(Refused):
+    """The step is completed already: its stored result counts."""
+
+
+class AttemptClosed(Refused):
+    """The attempt has failed: begin another one."""
+
+
+class UnknownStep(NotFound):
+    """There is no such step, or no such attempt of it."""
 
 
 class Unavailable(Retryable):
@@ -124,6 +177,7 @@ class Unavailable(Retryable):
 
 _BY_CODE: dict[str, type[Refused]] = {
     "unknown_project": UnknownProject,
+    "no_such_seq": NoSuchSeq,
     "unknown_goal": UnknownGoal,
     "unknown_task": UnknownTask,
     "unknown_command_id": UnknownCommand,
@@ -136,9 +190,21 @@ _BY_CODE: dict[str, type[Refused]] = {
     "goal_has_open_tasks": GoalHasOpenTasks,
     "idempotency_key_reused": KeyReused,
     "fenced": Fenced,
+    "lease_held": LeaseHeld,
+    "lease_expired": LeaseExpired,
+    "token_needed": TokenNeeded,
+    "not_held": NotHeld,
+    "nothing_to_claim": NothingToClaim,
+    "step_in_progress": StepInProgress,
+    "step_conflict": StepConflict,
+    "step_completed": StepCompleted,
+    "attempt_closed": AttemptClosed,
+    "unknown_step": UnknownStep,
+    "unknown_attempt": UnknownStep,
 }
 _BY_STATUS: dict[int, type[Refused]] = {
     401: Unauthorized, 404: NotFound, 412: Conflict, 413: InvalidForm, 422: InvalidForm, 423: LeaseHeld,
+    428: TokenNeeded,
 }  # fmt: skip
 _SERVER_ERROR = 500
 

@@ -1,33 +1,28 @@
 """The synchronous client: `Continuity`. It carries out what `client.wire` decides, and holds the connections."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import IO, Any, Self, TypeVar, Unpack
 
 import httpx
 
-from continuity.answers import (
-    ActiveWorkState,
-    Blocker,
-    CommandOutcome,
-    EventDocument,
-    NextStep,
-    ProjectSummary,
-    WriteAnswer,
-)
+from continuity.answers import CommandOutcome, ProjectSummary, WriteAnswer
 from continuity.client import wire
 from continuity.client.access import access
+from continuity.client.calls import Commands, Questions
+from continuity.client.grants import Grant
+from continuity.client.looking import Past
+from continuity.client.tenure import TTL_SECONDS
 from continuity.client.wire import WriteOptions
 
 T = TypeVar("T")
 
-FOLLOW_SECONDS = 0.5
-PAGE = 500
 CONNECTIONS_MAX = 64
 
 
-class Continuity:
+class Continuity(Commands, Questions, Past):
     """A project's unfinished work, over HTTP.
 
     Bound to one project; a project begins with its first goal. `url` and `key` default to CONTINUITY_API_URL and
@@ -46,6 +41,14 @@ class Continuity:
     ...     task = work.add_task(goal["goal_id"], "Write the changelog")
     ...     work.start_task(task["task_id"])
     ...     step = work.get_next_step()
+
+    Several executors take turns with `lease()` (the whole project) or share with `claim()` (a task each):
+
+    >>> with Continuity("my-project") as work, work.claim("worker-7") as claim:
+    ...     with claim.step("fetch-prices", type="idempotent") as step:
+    ...         if step.is_new:
+    ...             step.result = fetch_prices()
+    ...     claim.complete_task(claim.task_id, evidence=f"{len(step.result)} prices")
     """
 
     def __init__(
@@ -79,135 +82,54 @@ class Continuity:
         """The project that this object is bound to."""
         return self._wire.project
 
-    def create_goal(self, text: str, priority: int = 0, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Create an active goal. `text`: 1-4,000 characters; `priority`: -1,000 to 1,000, a larger one comes first.
+    def lease(self, owner_id: str, ttl_seconds: int = TTL_SECONDS, *, command_id: str | None = None) -> Grant:
+        """The whole project, alone, for as long as a `with` block lasts; renewed meanwhile, given back at its end.
 
-        The answer has the new `goal_id`.
+        Calls on what the block is given carry its token. Entering raises LeaseHeld. `command_id` names the request, so
+        that the same one again, from another process, is given the same lease.
         """
-        return self._run(self._wire.write("create_goal", {"text": text, "priority": priority}, options))
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
 
-    def set_goal_status(self, goal_id: str, status: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Make a goal `active`, `paused` or `done`. Raises UnknownGoal, GoalHasOpenTasks."""
-        return self._run(self._wire.write("set_goal_status", {"goal_id": goal_id, "status": status}, options))
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.write("acquire_lease", fields, options)
 
-    def set_goal_priority(self, goal_id: str, priority: int, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Give a goal another priority, -1,000 to 1,000. Raises UnknownGoal."""
-        return self._run(self._wire.write("set_goal_priority", {"goal_id": goal_id, "priority": priority}, options))
+        return Grant(self, ask, command_id=command_id, named=True)
 
-    def add_task(
+    def claim(
         self,
-        goal_id: str,
-        title: str,
-        acceptance_criteria: Sequence[str] | None = None,
+        owner_id: str,
+        ttl_seconds: int = TTL_SECONDS,
+        task_id: str | None = None,
         *,
-        depends_on: Sequence[str] | None = None,
-        **options: Unpack[WriteOptions],
-    ) -> WriteAnswer:
-        """Add a task to a goal, as todo. `title`: one line of 1-500 characters; at most 50 criteria of 1,000 each.
+        command_id: str | None = None,
+    ) -> Grant:
+        """One task, named or the next that is ready and free, for as long as a `with` block lasts. As `lease`.
 
-        `depends_on`: ids of at most 100 tasks that must be done before it starts. The answer has the new `task_id`.
-        Raises UnknownGoal, GoalDone, UnknownDependency.
+        Entering raises NothingToClaim, LeaseHeld, and for a named task TaskBlocked and what `claim_task` raises.
         """
-        fields = {
-            "goal_id": goal_id,
-            "title": title,
-            "acceptance_criteria": acceptance_criteria,
-            "depends_on": depends_on,
-        }
-        return self._run(self._wire.write("add_task", fields, options))
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds, "task_id": task_id}
 
-    def amend_task(
-        self,
-        task_id: str,
-        title: str | None = None,
-        acceptance_criteria: Sequence[str] | None = None,
-        *,
-        depends_on: Sequence[str] | None = None,
-        **options: Unpack[WriteOptions],
-    ) -> WriteAnswer:
-        """Replace a task's title, criteria or dependencies: those that are given. Limits as in `add_task`.
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.write("claim_task", fields, options)
 
-        Raises UnknownTask, UnknownDependency, DependencyCycle, IllegalTransition.
+        return Grant(self, ask, command_id=command_id, named=task_id is not None)
+
+    def claim_anywhere(self, owner_id: str, ttl_seconds: int = TTL_SECONDS, *, command_id: str | None = None) -> Grant:
+        """The next task of any project of the tenant; the block is given a grant on that `project`. As `claim`."""
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
+
+        def ask(options: WriteOptions) -> wire.Steps[WriteAnswer]:
+            return self._wire.claim_anywhere(fields, options)
+
+        return Grant(self, ask, command_id=command_id, named=False)
+
+    def claim_task_anywhere(self, owner_id: str, ttl_seconds: int, **options: Unpack[WriteOptions]) -> WriteAnswer:
+        """As `claim_task`, in whichever project of the tenant there is something to do: the answer's `project`.
+
+        Raises NothingToClaim.
         """
-        fields = {
-            "task_id": task_id,
-            "title": title,
-            "acceptance_criteria": acceptance_criteria,
-            "depends_on": depends_on,
-        }
-        return self._run(self._wire.write("amend_task", fields, options))
-
-    def start_task(self, task_id: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Todo or blocked → doing. Raises UnknownTask, IllegalTransition, UnmetDependencies, GoalPaused."""
-        return self._run(self._wire.write("start_task", {"task_id": task_id}, options))
-
-    def pause_task(self, task_id: str, reason: str | None = None, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Doing or blocked → todo. `reason`: at most 1,000 characters. Raises UnknownTask, IllegalTransition."""
-        return self._run(self._wire.write("pause_task", {"task_id": task_id, "reason": reason}, options))
-
-    def block_task(self, task_id: str, blocker: Blocker | str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Doing → blocked. `blocker`: `{"text": …, "clears_when": …}`, at most 1,000 characters each, or the text.
-
-        Raises UnknownTask, IllegalTransition.
-        """
-        fields = {"task_id": task_id, "blocker": blocker}
-        return self._run(self._wire.write("block_task", fields, options))
-
-    def complete_task(self, task_id: str, evidence: str | None = None, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Doing → done. `evidence`: at most 4,000 characters. Raises UnknownTask, IllegalTransition."""
-        return self._run(self._wire.write("complete_task", {"task_id": task_id, "evidence": evidence}, options))
-
-    def reopen_task(self, task_id: str, **options: Unpack[WriteOptions]) -> WriteAnswer:
-        """Done → doing. Raises UnknownTask, IllegalTransition, GoalDone."""
-        return self._run(self._wire.write("reopen_task", {"task_id": task_id}, options))
-
-    def update_checkpoint(
-        self,
-        task_id: str,
-        where_left_off: str,
-        next_step: str,
-        context_refs: Sequence[str],
-        **options: Unpack[WriteOptions],
-    ) -> WriteAnswer:
-        """Say where a task was left, in 1-3 sentences (8,000 characters), and the next single action (a line of 500).
-
-        `context_refs`: at most 50 lines of 500 characters, what the next executor has to look at. Any status but done.
-        Raises UnknownTask, IllegalTransition.
-        """
-        fields = {
-            "task_id": task_id,
-            "where_left_off": where_left_off,
-            "next_step": next_step,
-            "context_refs": context_refs,
-        }
-        return self._run(self._wire.write("update_checkpoint", fields, options))
-
-    def get_next_step(self, project_id: str | None = None) -> NextStep:
-        """What to do next, by the rules of the design's section 2: the same state gives the same answer.
-
-        `action` is `continue`, `unblock`, `start` or `propose_tasks`; `next_step` is the latest checkpoint's or None;
-        `rank` says which rule chose. `project_id`: another project of the tenant, by name. Raises UnknownProject.
-        """
-        return self._run(self._wire.next_step(project_id))
-
-    def state(self, project_id: str | None = None) -> ActiveWorkState:
-        """The work as it stands: goals, tasks, checkpoints, the active task, blockers. Raises UnknownProject."""
-        return self._run(self._wire.state(project_id))
-
-    def rehydrate(self, project_id: str | None = None) -> ActiveWorkState:
-        """What a new executor needs to go on: the same as `state`, under the model's name."""
-        return self.state(project_id)
-
-    def events(self, *, cursor: str | None = None, follow: bool = False) -> Iterator[EventDocument]:
-        """The project's events in their order, from the first or from a page's cursor; `follow` waits for more."""
-        while True:
-            page = self._run(self._wire.events(cursor, PAGE))
-            yield from page["events"]
-            cursor = page["next_cursor"]
-            if not page["has_more"]:
-                if not follow:
-                    return
-                time.sleep(FOLLOW_SECONDS)
+        fields = {"owner_id": owner_id, "ttl_seconds": ttl_seconds}
+        return self._run(self._wire.claim_anywhere(fields, options))
 
     def projects(self) -> Iterator[ProjectSummary]:
         """The projects of the key's tenant, by name."""
@@ -238,7 +160,16 @@ class Continuity:
     ) -> None:
         self.close()
 
+    def _send(self, command_type: str, fields: Mapping[str, Any], options: WriteOptions) -> WriteAnswer:
+        return self._run(self._wire.write(command_type, fields, options))
+
     def _run(self, steps: wire.Steps[T]) -> T:
+        return self._carried(steps, self._carry_out)
+
+    def _download(self, steps: wire.Steps[None], file: IO[bytes]) -> None:
+        self._carried(steps, lambda send: self._save(send, file))
+
+    def _carried(self, steps: wire.Steps[T], carry_out: Callable[[wire.Send], wire.Received | wire.Failed]) -> T:
         came: wire.Received | wire.Failed | None = None
         try:
             while True:
@@ -247,10 +178,29 @@ class Continuity:
                     time.sleep(step.seconds)
                     came = None
                 else:
-                    came = self._carry_out(step)
+                    came = carry_out(step)
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _save(self, send: wire.Send, file: IO[bytes]) -> wire.Received | wire.Failed:
+        """Carry it out, and keep what comes with a good answer in the file, from its beginning."""
+        file.seek(0)
+        file.truncate()
+        try:
+            with self._http.stream(
+                send.method, send.path, headers=send.headers, timeout=send.timeout_seconds
+            ) as response:
+                told = response.status_code, response.headers.get("retry-after")
+                if response.status_code != HTTPStatus.OK:
+                    return wire.Received(*told, response.read())
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+        except httpx.ConnectError as error:
+            return wire.Failed(str(error) or "no connection", connected=False)
+        except httpx.RequestError as error:
+            return wire.Failed(str(error) or type(error).__name__)
+        return wire.Received(*told, b"")
 
     def _carry_out(self, send: wire.Send) -> wire.Received | wire.Failed:
         try:
@@ -261,4 +211,9 @@ class Continuity:
             return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
             return wire.Failed(str(error) or type(error).__name__)
-        return wire.Received(response.status_code, response.headers.get("retry-after"), response.content)
+        return wire.Received(
+            response.status_code,
+            response.headers.get("retry-after"),
+            response.content,
+            response.headers.get("content-type", ""),
+        )

@@ -11,14 +11,27 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from copy import copy
+from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
-from continuity.answers import ActiveWorkState, CommandOutcome, EventPage, NextStep, ProjectPage, WriteAnswer
+from continuity.answers import (
+    ActiveWorkState,
+    CommandOutcome,
+    EventPage,
+    LateResultPage,
+    NextStep,
+    ProjectPage,
+    StoredResult,
+    WriteAnswer,
+)
+from continuity.client import paths
 from continuity.client.errors import InvalidForm, Unavailable, of_problem
-from continuity.core.ids import UUID_TEXT
+from continuity.errors import IntegrityError
 
 T = TypeVar("T")
 
@@ -28,21 +41,6 @@ ATTEMPT_SECONDS_MAX = 15.0
 BACKOFF_FIRST_SECONDS = 0.05
 BACKOFF_SECONDS_MAX = 2.0
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
-
-PATHS: dict[str, tuple[str, str]] = {
-    "create_goal":       ("POST",  "/goals"),
-    "set_goal_status":   ("PUT",   "/goals/{goal_id}/status"),
-    "set_goal_priority": ("PUT",   "/goals/{goal_id}/priority"),
-    "add_task":          ("POST",  "/tasks"),
-    "amend_task":        ("PATCH", "/tasks/{task_id}"),
-    "start_task":        ("POST",  "/tasks/{task_id}/start"),
-    "pause_task":        ("POST",  "/tasks/{task_id}/pause"),
-    "block_task":        ("POST",  "/tasks/{task_id}/block"),
-    "complete_task":     ("POST",  "/tasks/{task_id}/complete"),
-    "reopen_task":       ("POST",  "/tasks/{task_id}/reopen"),
-    "update_checkpoint": ("PUT",   "/tasks/{task_id}/checkpoint"),
-}  # fmt: skip
-"""Where a command goes, below its project. A test holds it equal to the API's table."""
 
 
 class WriteOptions(TypedDict, total=False):
@@ -82,6 +80,7 @@ class Received(NamedTuple):
     status: int
     retry_after: str | None
     body: bytes
+    media: str = ""
 
 
 class Failed(NamedTuple):
@@ -118,37 +117,90 @@ class Wire:
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    def of_project(self, project: str | None, *, deadline_seconds: float | None = None) -> "Wire":
+        """The same for another project, or with another deadline. What was seen is shared."""
+        other = copy(self)
+        other.project = project or self.project
+        other._deadline_seconds = deadline_seconds or self._deadline_seconds  # noqa: SLF001 - it is one of us
+        return other
+
     def write(self, command_type: str, fields: Mapping[str, Any], options: WriteOptions) -> Steps[WriteAnswer]:
         """Send a command until its outcome is known or the deadline is over."""
-        method, below = PATHS[command_type]
-        body = {name: value for name, value in fields.items() if value is not None}
-        if isinstance(body.get("blocker"), str):
-            body["blocker"] = {"text": body["blocker"]}
-        ids = {name: body.pop(name) for name in ("goal_id", "task_id") if f"{{{name}}}" in below}
-        path = (
-            f"{_project_path(self.project)}{below.format_map({name: _segment(value) for name, value in ids.items()})}"
+        call = paths.of_command(self.project, command_type, fields, options.get("wait"))
+        answer = yield from self._command(call, options)
+        self._saw(self.project, answer.get("event_seq", 0))
+        return answer
+
+    def claim_anywhere(self, fields: Mapping[str, Any], options: WriteOptions) -> Steps[WriteAnswer]:
+        """Claim in whichever project of the tenant there is something to do."""
+        query = {"wait": options["wait"]} if "wait" in options else {}
+        answer = yield from self._command(
+            paths.Call("POST", paths.ANYWHERE + paths.queried(query), {**fields}), options
         )
-        if "wait" in options:
-            path += f"?wait={options['wait']}"
+        self._saw(answer.get("project", ""), answer.get("event_seq", 0))
+        return answer
+
+    def _command(self, call: paths.Call, options: WriteOptions) -> Steps[WriteAnswer]:
         command_id = options.get("command_id") or str(uuid.uuid4())
-        headers = {"Idempotency-Key": command_id, "Content-Type": "application/json"}
+        headers = {"Idempotency-Key": command_id}
         if "expected_seq" in options:
             headers["If-Match"] = f'"seq-{options["expected_seq"]}"'
         if "fencing_token" in options:
             headers["Fencing-Token"] = str(options["fencing_token"])
         if self._session_id is not None:
             headers["Session-Id"] = self._session_id
-        answer = cast("WriteAnswer", (yield from self._exchange(method, path, headers, _encode(body), command_id)))
-        self._saw(self.project, answer.get("event_seq", 0))
-        return answer
+        body = None
+        if call.method != "DELETE":
+            headers["Content-Type"] = "application/json"
+            body = _encode(call.body)
+        return cast("WriteAnswer", (yield from self._exchange(call.method, call.path, headers, body, command_id)))
 
-    def next_step(self, project: str | None) -> Steps[NextStep]:
-        """Ask what to do next."""
-        return cast("NextStep", (yield from self._read(project or self.project, "/next-step")))
+    def store_result(self, content: bytes, media: str) -> Steps[StoredResult]:
+        """Keep what a step resulted in."""
+        path = f"{paths.of_project(self.project)}/results"
+        answer = yield from self._exchange("POST", path, {"Content-Type": media}, content, None)
+        return cast("StoredResult", answer)
 
-    def state(self, project: str | None) -> Steps[ActiveWorkState]:
-        """Ask for the work as it stands."""
-        return cast("ActiveWorkState", (yield from self._read(project or self.project, "/state")))
+    def result(self, result_ref: str, result_checksum: str | None) -> Steps[tuple[bytes, str]]:
+        """What a step resulted in, and its media type; compared with its checksum, whoever stored it."""
+        path = f"{paths.of_project(self.project)}/results/{paths.segment(result_ref)}"
+        came = yield from self._received("GET", path, {}, None, None)
+        if came.status != HTTPStatus.OK:
+            raise of_problem(came.status, _document(came) or {})
+        if result_checksum is not None and sha256(came.body).hexdigest() != result_checksum:
+            detail = f"Result {result_ref} does not have the checksum of its step, {result_checksum}."
+            fix = "Do not use it: restore the store of results, or do the work again under another step_id."
+            raise IntegrityError(detail, workflow_id="", field="result_checksum", fix=fix)
+        return came.body, came.media
+
+    def late_results(self, task_id: str | None) -> Steps[LateResultPage]:
+        """Ask for what came too late."""
+        asked = {} if task_id is None else {"task_id": task_id}
+        return cast("LateResultPage", (yield from self._read(self.project, "/late-results", asked)))
+
+    def next_step(
+        self, project: str | None, for_owner: str | None = None, at_seq: int | None = None
+    ) -> Steps[NextStep]:
+        """Ask what to do next, or what it was after an event."""
+        asked = _given(for_owner=for_owner, at_seq=at_seq)
+        return cast("NextStep", (yield from self._read(project or self.project, "/next-step", asked)))
+
+    def state(self, project: str | None, at_seq: int | None = None) -> Steps[ActiveWorkState]:
+        """Ask for the work as it stands, or stood after an event."""
+        asked = _given(at_seq=at_seq)
+        return cast("ActiveWorkState", (yield from self._read(project or self.project, "/state", asked)))
+
+    def look(self, question: str, **asked: Any) -> Steps[dict[str, Any]]:
+        """Ask about the past: `explain`, `diff`, `history`, `snapshots`, `verify`."""
+        return (yield from self._read(self.project, f"/{question}", _given(**asked)))
+
+    def export(self, at_seq: int | None) -> Steps[None]:
+        """Ask for the incident file; whoever carries this out keeps the bytes of a good answer where they are to go."""
+        query = _given(at_seq=at_seq, min_seq=self._seen.get(self.project) or None)
+        path = f"{paths.of_project(self.project)}/export{paths.queried(query)}"
+        came = yield from self._received("GET", path, {}, None, None)
+        if came.status != HTTPStatus.OK:
+            raise of_problem(came.status, _document(came) or {})
 
     def events(self, cursor: str | None, limit: int) -> Steps[EventPage]:
         """Ask for a page of events."""
@@ -162,13 +214,13 @@ class Wire:
 
     def outcome(self, command_id: str) -> Steps[CommandOutcome]:
         """Ask what became of a command."""
-        path = f"/v1/commands/{_segment(command_id)}"
+        path = f"/v1/commands/{paths.segment(command_id)}"
         return cast("CommandOutcome", (yield from self._exchange("GET", path, {}, None, None)))
 
     def _read(self, project: str, below: str, asked: Mapping[str, Any] | None = None) -> Steps[dict[str, Any]]:
         seen = self._seen.get(project, 0)
         query = {**(asked or {}), **({"min_seq": seen} if seen else {})}
-        path = f"{_project_path(project)}{below}{'?' if query else ''}{urlencode(query)}"
+        path = f"{paths.of_project(project)}{below}{paths.queried(query)}"
         answer = yield from self._exchange("GET", path, {}, None, None)
         self._saw(project, answer.get("as_of_seq", 0))
         return answer
@@ -176,6 +228,11 @@ class Wire:
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, command_id: str | None
     ) -> Steps[dict[str, Any]]:
+        return _answer((yield from self._received(method, path, headers, body, command_id)))
+
+    def _received(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, command_id: str | None
+    ) -> Steps[Received]:
         began = self._clock()
         give_up_at = began + self._deadline_seconds
         backoff = BACKOFF_FIRST_SECONDS
@@ -183,7 +240,7 @@ class Wire:
             timeout = min(ATTEMPT_SECONDS_MAX, max(give_up_at - self._clock(), 0.001))
             came = yield Send(method, path, headers, body, timeout)
             if isinstance(came, Received) and came.status not in PASSING_STATUSES:
-                return _answer(came)
+                return came
             # Full jitter: clients that failed together do not come back together.
             pause = random.uniform(backoff / 2, backoff) + _retry_after_seconds(came)  # noqa: S311 - no secret
             alone = isinstance(came, Failed) and not came.connected
@@ -225,18 +282,13 @@ def _document(came: Received) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _given(**asked: Any) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _retry_after_seconds(came: Received | Failed | None) -> float:
     text = came.retry_after if isinstance(came, Received) else None
     return float(min(int(text), 60)) if text and text.isdigit() else 0.0
-
-
-def _project_path(project: str) -> str:
-    return f"/v1/projects/{_segment(project)}"
-
-
-def _segment(text: Any) -> str:
-    # An id that is none must not reach another path; the service names what is wrong with it.
-    return text if isinstance(text, str) and UUID_TEXT.fullmatch(text) else quote(str(text), safe="") or "-"
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

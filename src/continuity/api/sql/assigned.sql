@@ -1,0 +1,1 @@
+SELECT project FROM continuity_intake.assignments WHERE tenant = %s AND command_id = %s
