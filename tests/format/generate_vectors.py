@@ -16,8 +16,7 @@ from continuity import codec
 from continuity.core import canonical, ids
 from continuity.core.acceptance import START, judge
 from continuity.core.records import Event
-from continuity.core.restore import advance
-from continuity.core.state import State
+from continuity.core.state import COLLECTIONS, State
 from continuity.core.tree import bucket, leaf
 from tests.format import session, trace
 
@@ -90,7 +89,8 @@ def state_checksums() -> dict[str, Any]:
     """The checksum taken apart: paths, buckets, leaves, and the whole, for a few states."""
     empty = State(ids.workflow_id("acme", "atlas"))
     played = states_after(session.play().log)
-    some = [empty, played[0], played[4], played[-2]]
+    full = next(state for state in played if all(getattr(state, name) for name in COLLECTIONS))
+    some = [empty, played[0], played[4], full]
     return {"states": [_taken_apart(state) for state in some]}
 
 
@@ -98,7 +98,7 @@ def _taken_apart(state: State) -> dict[str, Any]:
     leaves = [
         {"path": f"{name}/{key}", "bucket": bucket(f"{name}/{key}")[0], "leaf": leaf(name, key, raw).hex(),
          "document": raw.decode()}
-        for name in ("goals", "tasks", "checkpoints")
+        for name in COLLECTIONS
         for key, document in sorted(getattr(state, name).items())
         for raw in (canonical.dumps(document),)
     ]  # fmt: skip
@@ -111,16 +111,9 @@ def _taken_apart(state: State) -> dict[str, Any]:
 
 
 def states_after(log: list[bytes]) -> list[State]:
-    """The state of an event's workflow after each event of a log that holds nothing but facts."""
-    states: dict[str, State] = {}
-    after = []
-    for value in log:
-        event = codec.decode_event(value)
-        if not event["event_type"].startswith("sequencer_"):
-            key = event["workflow_id"]
-            states[key] = advance(states.get(key, State(key)), event)
-            after.append(states[key])
-    return after
+    """The state of an event's workflow after each event of a log to which nobody else wrote."""
+    states = session.histories(log)
+    return [states[event["workflow_id"]][event["event_seq"]] for event in session.facts(log)]
 
 
 def history() -> dict[str, Any]:
@@ -146,6 +139,7 @@ def history() -> dict[str, Any]:
         "acceptance_at_end": acceptance._asdict(),
         "replies": [_answered(each) for each in played.replies],
         "rejections": [_answered(each) for each in played.rejections],
+        "leases": [_answered(each) for each in played.leases],
     }
 
 
@@ -160,18 +154,28 @@ def _answered(answered: session.Answered) -> dict[str, Any]:
 
 
 def framing() -> dict[str, Any]:
-    """One record of each kind, as fields and as bytes."""
+    """Records of each kind, as fields and as bytes."""
     played = session.play()
+    replies, rejections, leases = (
+        [each.value for each in answers] for answers in (played.replies, played.rejections, played.leases)
+    )
     samples = [
         ("command", 1, played.commands[2].value or b""),
+        ("command", 1, _first("command", [each.value or b"" for each in played.commands[24:]], fencing_token=1)),
         ("event", 2, played.log[3]),
         ("event", 2, played.log[0]),
         ("event", 2, played.log[6]),
-        ("reply", 3, played.replies[0].value),
-        ("reply", 3, played.replies[-1].value),
-        ("rejection", 4, played.rejections[0].value),
-        ("rejection", 4, played.rejections[1].value),
-        ("lease", 5, _lease()),
+        ("event", 2, _first("event", played.log, event_type="step_begun")),
+        ("event", 2, next(value for value in played.log if b"late_results" in value)),
+        ("reply", 3, replies[0]),
+        ("reply", 3, _first("reply", replies, status="refused")),
+        ("reply", 3, _first("reply", replies, status="accepted", fencing_token=3)),
+        ("reply", 3, _first("reply", replies, status="duplicate", fencing_token=3)),
+        ("reply", 3, _first("reply", replies, status="answered")),
+        ("rejection", 4, rejections[0]),
+        ("rejection", 4, _first("rejection", rejections, code="poison")),
+        ("lease", 5, _first("lease", leases, task_id=None)),
+        ("lease", 5, _first("lease", leases[::-1], fencing_token=13)),
     ]
     return {
         "records": [
@@ -179,6 +183,10 @@ def framing() -> dict[str, Any]:
             for kind, number, value in samples
         ]
     }
+
+
+def _first(kind: str, values: list[bytes], **wanted: Any) -> bytes:
+    return next(value for value in values if wanted.items() <= _fields(kind, value).items())
 
 
 def _schema(kind: str) -> Any:
@@ -189,19 +197,6 @@ def _fields(kind: str, value: bytes) -> dict[str, Any]:
     fields = fastavro.schemaless_reader(BytesIO(value[codec.HEADER_BYTES :]), _schema(kind), None)
     assert isinstance(fields, dict)
     return {name: {"hex": each.hex()} if isinstance(each, bytes) else each for name, each in fields.items()}
-
-
-def _lease() -> bytes:
-    # No version writes leases yet; their framing and schema are settled.
-    out = BytesIO()
-    out.write(b"\x00\x00\x00\x00\x05")
-    at = session.FIRST_MILLIS * 1000
-    lease = {
-        "workflow_id": ids.workflow_id("acme", "atlas"), "fencing_token": 7, "owner_id": "planner-7", "task_id": None,
-        "acquired_at": at, "lease_expires_at": at + 60_000_000, "heartbeat_at": at + 20_000_000,
-    }  # fmt: skip
-    fastavro.schemaless_writer(out, _schema("lease"), lease)
-    return out.getvalue()
 
 
 FILES = {

@@ -15,6 +15,11 @@ from uuid import UUID, uuid5
 NAMESPACE = UUID("6b1f0a52-9c5e-5d4b-8a77-2f3f2a6f6c11")
 NIL = "00000000-0000-0000-0000-000000000000"
 COLLECTIONS = ("goals", "tasks", "checkpoints", "grants", "steps", "silent_deaths")
+MOVES = {
+    "task_started": "doing", "task_paused": "todo", "task_blocked": "blocked", "task_completed": "done",
+    "task_reopened": "doing",
+}  # fmt: skip
+ACTING = {*MOVES, "checkpoint_updated", "step_begun", "step_completed", "step_failed"}
 NOT_HASHED = ("event_hash", "epoch", "sequencer_id", "epoch_seq", "source_generation", "source_offset")
 
 Json = Any
@@ -149,41 +154,82 @@ def apply_delta(state: dict[str, Any], operations: list[dict[str, Any]]) -> None
             target[name] = operation["value"]
 
 
-def fold(state: dict[str, Any], event: dict[str, Any]) -> None:
+def fold(state: dict[str, Any], event: dict[str, Any], past: list[tuple[str, dict[str, Any]]]) -> None:
+    """Section 10: what the event means by its payload. `past` is that of `Workflow`."""
     payload, kind = json.loads(event["payload"]), event["event_type"]
-    at, seq = instant(event["timestamp"]), event["event_seq"]
-    if kind == "goal_created":
-        created = {"status": "active", "created_at": at, "created_seq": seq}
-        state["goals"][payload["goal_id"]] = payload | created
-    elif kind in ("goal_status_set", "goal_priority_set"):
-        state["goals"][payload["goal_id"]].update(payload)
-    elif kind == "task_added":
-        times = {"created_at": at, "updated_at": at, "created_seq": seq, "changed_seq": seq}
-        state["tasks"][payload["task_id"]] = payload | {"status": "todo"} | times
-    else:
-        _fold_task(state, payload, kind, {"updated_at": at, "changed_seq": seq})
+    at, seq, task_id = instant(event["timestamp"]), event["event_seq"], payload.get("task_id")
+    _void(state, payload.pop("voided", []))
+    if kind.startswith("goal_"):
+        new = {"status": "active", "created_at": at, "created_seq": seq} if kind == "goal_created" else {}
+        state["goals"].setdefault(payload["goal_id"], new).update(payload)
+    elif kind.startswith("step_"):
+        _fold_step(state["steps"], kind, payload, at, seq)
+    elif kind == "lease_released":
+        del state["grants"][task_id or "workflow"]
+    elif kind == "rolled_back":
+        event_hash, then = past[payload["to_seq"]]
+        if (payload["to_hash"], payload["to_state_checksum"]) != (event_hash, state_checksum(then)):
+            raise Wrong("rolled back to another state")
+        state.update(_given(then, "goals", "tasks", "checkpoints"))
+    elif kind not in ("lease_acquired", "project_forked"):
+        _fold_task(state, kind, payload, at, seq)
+    if kind in ("lease_acquired", "task_claimed"):
+        grant = {name: value for name, value in payload.items() if name != "from_status"}
+        state["grants"][task_id or "workflow"] = grant | {"acquired_at": at, "seq": seq, "acted": False}
+        state["token_counter"] = payload["token"]
+    elif kind in ACTING:
+        _act(state, task_id, kind)
 
 
-def _fold_task(state: dict[str, Any], payload: dict[str, Any], kind: str, touched: dict[str, Any]) -> None:
-    task = state["tasks"][payload["task_id"]]
-    task.update(touched)
-    moves = {
-        "task_started": "doing", "task_paused": "todo", "task_blocked": "blocked", "task_completed": "done",
-        "task_reopened": "doing",
-    }  # fmt: skip
-    if kind == "task_amended":
+def _void(state: dict[str, Any], voided: list[dict[str, Any]]) -> None:
+    deaths = state["silent_deaths"]
+    for each in voided:
+        task_id, grant = each["task_id"], state["grants"].pop(each["task_id"] or "workflow")
+        if task_id and each["reason"] == "expired":
+            count = deaths.pop(task_id, 0) + 1
+            deaths.update({} if grant["acted"] else {task_id: count})
+
+
+def _act(state: dict[str, Any], task_id: str | None, kind: str) -> None:
+    state["silent_deaths"].pop(task_id, None)
+    if kind == "task_completed":
+        state["grants"].pop(task_id, None)
+    elif task_id in state["grants"]:
+        state["grants"][task_id]["acted"] = True
+
+
+def _fold_task(state: dict[str, Any], kind: str, payload: dict[str, Any], at: str, seq: int) -> None:
+    task_id, new = payload["task_id"], {"status": "todo", "created_at": at, "created_seq": seq}
+    task = state["tasks"].setdefault(task_id, new)
+    if kind in ("task_added", "task_amended"):
         task.update(payload)
     elif kind == "checkpoint_updated":
-        place = {"timestamp": touched["updated_at"], "seq": touched["changed_seq"]}
-        state["checkpoints"][payload["task_id"]] = payload | {"blockers": task.get("blockers", [])} | place
-    else:
-        task["status"] = moves[kind]
+        blockers = task.get("blockers", [])
+        state["checkpoints"][task_id] = payload | {"blockers": blockers, "timestamp": at, "seq": seq}
+    elif kind in MOVES or "from_status" in payload:
         task.pop("blockers", None)
         task.pop("evidence", None)
-        if kind == "task_blocked":
-            task["blockers"] = [payload["blocker"]]
-        if "evidence" in payload:
-            task["evidence"] = payload["evidence"]
+        task.update(_given(payload, "evidence"), status=MOVES.get(kind, "doing"))
+        task.update({"blockers": [payload["blocker"]]} if kind == "task_blocked" else {})
+    else:
+        return  # a claim of a task that is doing leaves it as it is
+    task.update(updated_at=at, changed_seq=seq)
+
+
+def _fold_step(steps: dict[str, Any], kind: str, payload: dict[str, Any], at: str, seq: int) -> None:
+    if kind == "step_begun":
+        new = _given(payload, "step_id", "step_type", "task_id", "external_key") | {"attempts": []}
+        step = steps.setdefault(payload["step_id"], new)
+        attempt = _given(payload, "attempt_id", "token") | {"seq": seq, "started_at": at, "status": "open"}
+        step.update(status="open", attempts=[*step["attempts"], attempt])
+    else:
+        step, status = steps[payload["step_id"]], kind.removeprefix("step_")
+        step["attempts"][-1].update(_given(payload, "error"), status=status, ended_at=at)
+        step.update(_given(payload, "result_ref", "result_checksum"), status=status)
+
+
+def _given(source: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: source[name] for name in names if name in source}
 
 
 def leaf(path: str, entity: Json) -> tuple[int, bytes]:
@@ -213,15 +259,20 @@ def event_hash(event: dict[str, Any]) -> str:
 
 @dataclass
 class Workflow:
-    """One workflow as a verifier knows it. `stopped` says why nothing more of it is taken."""
+    """One workflow as a verifier knows it. `stopped` says why nothing more of it is taken.
 
-    state: dict[str, Any] = field(default_factory=empty_state)
-    event_seq: int = 0
-    event_hash: str = "0" * 64
+    `past` has `event_hash` and state after each event, and before the first: enough for any way back, and any fork.
+    """
+
+    past: list[tuple[str, dict[str, Any]]] = field(default_factory=lambda: [("0" * 64, empty_state())])
     stopped: str | None = None
 
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.past[-1][1]
+
     def fits(self, event: dict[str, Any]) -> bool:
-        return (event["event_seq"], event["prev_hash"]) == (self.event_seq + 1, self.event_hash)
+        return (event["event_seq"], event["prev_hash"]) == (len(self.past), self.past[-1][0])
 
     def verify(self, event: dict[str, Any]) -> None:
         """Take the next event, all of it checked; Wrong says what does not hold."""
@@ -233,10 +284,32 @@ class Workflow:
             raise Wrong("checksum")
         if event["event_hash"] != event_hash(event):
             raise Wrong("event_hash")
-        apply_delta(self.state, parse_canonical(event["delta"]))
-        if event["state_checksum"] != state_checksum(self.state):
+        after = json.loads(canonical(self.state))
+        apply_delta(after, parse_canonical(event["delta"]))
+        if event["state_checksum"] != state_checksum(after):
             raise Wrong("state_checksum")
-        self.event_seq, self.event_hash = event["event_seq"], event["event_hash"]
+        self.past.append((event["event_hash"], after))
+
+    def fold(self, event: dict[str, Any]) -> None:
+        """Take the next event by its payload, unchecked: the other way to the same state."""
+        after = json.loads(canonical(self.state))
+        fold(after, event, self.past)
+        self.past.append((event["event_hash"], after))
+
+
+def workflow_of(event: dict[str, Any], workflows: dict[str, Workflow]) -> Workflow:
+    """The workflow that goes on with `event`. Section 10, *Forks*: one may begin with what another had come to."""
+    key = event["workflow_id"]
+    if key not in workflows:
+        workflows[key] = Workflow()
+        if event["event_type"] == "project_forked":
+            cited = json.loads(event["payload"])
+            origin_hash, base = workflows[cited["origin_workflow_id"]].past[cited["origin_seq"]]
+            found = (origin_hash, state_checksum(base), sha256(canonical(base)).hexdigest())
+            if found != (cited["origin_hash"], cited["origin_state_checksum"], cited["base_digest"]):
+                raise Wrong("base")
+            workflows[key].past = [("0" * 64, base)]
+    return workflows[key]
 
 
 # Section 13.

@@ -31,6 +31,12 @@ SCHEMAS = {
     for number, name in json.loads((ROOT / "schemas" / "ids.json").read_text()).items()
 }
 PROJECTS = ("atlas", "zebra", "quartz", "ibis")
+BRANCH = "atlas-fork"
+"""In the other of the two partitions: what it stands on is not before it."""
+DIGEST = "4f" * 32
+ACCEPTED = ("accepted", "duplicate")
+"""A duplicate where the answer was lost, as to the stranger's record, and the client asked again."""
+
 POISON, STRANGER = b"no avro at all", b"nor is this"
 
 pytestmark = pytest.mark.stack
@@ -77,9 +83,35 @@ def play(settings: Settings) -> dict[str, str]:
         producer.flush()
         for project, goal_id in goals.items():
             added = send(client, request(project, "add_task", goal_id=goal_id, title="Survey"))
-            # A duplicate where the stranger's record cost the answer, and the client asked again.
-            assert added["status"] in ("accepted", "duplicate")
+            assert added["status"] in ACCEPTED
+        execute(client, "atlas")
+        assert send(client, request("atlas", "rollback", to_seq=1))["event_type"] == "rolled_back"
+        assert send(client, request(BRANCH, "fork_project", from_project="atlas", at_seq=2))["event_seq"] == 1
+        send(client, request(BRANCH, "set_goal_priority", goal_id=goals["atlas"], priority=3))
     return goals
+
+
+def execute(client: CommandClient, project: str) -> None:
+    """A lease, taken over while a step is open; the late result of one executor and the result of the other."""
+
+    def begin(token: int) -> Outcome:
+        asked = request(project, "begin_step", step_id="print", step_type="pure")
+        return send(client, asked._replace(fencing_token=token))
+
+    def complete(token: int, attempt_id: int) -> Outcome:
+        result = {"result_ref": f"blob:{token}", "result_checksum": DIGEST}
+        asked = request(project, "complete_step", step_id="print", attempt_id=attempt_id, **result)
+        return send(client, asked._replace(fencing_token=token))
+
+    for token in (1, 2):
+        granted = send(client, request(project, "acquire_lease", owner_id="press", ttl_seconds=60))
+        assert granted["fencing_token"] == token
+        assert begin(token)["status"] in ACCEPTED
+    assert send(client, request(project, "renew_lease")._replace(fencing_token=2))["status"] == "answered"
+    assert complete(1, 1)["code"] == "fenced"
+    assert complete(2, 2)["status"] in ACCEPTED
+    assert begin(2)["status"] == "answered"
+    send(client, request(project, "release_lease")._replace(fencing_token=2))
 
 
 def is_led(settings: Settings, topic: str) -> bool:
@@ -123,11 +155,12 @@ def test_the_topics_of_a_session_are_as_the_page_says(settings):
     check_events(settings, everything(settings, settings.events_topic), goals)
     check_replies(everything(settings, settings.replies_topic))
     check_rejections(everything(settings, settings.rejections_topic))
+    check_leases(everything(settings, settings.leases_topic))
 
 
 def check_commands(settings: Settings, messages: list[Message]) -> None:
     commands = [(message, unframed(message)) for message in messages if message.value() != POISON]
-    assert {command["project"] for _, command in commands} == set(PROJECTS)
+    assert {command["project"] for _, command in commands} == {*PROJECTS, BRANCH}
     assert {message.partition() for message in messages} == set(range(settings.partitions))
     for message, command in commands:
         assert message.key() == command["workflow_id"].encode()
@@ -138,7 +171,7 @@ def check_commands(settings: Settings, messages: list[Message]) -> None:
 
 def check_events(settings: Settings, messages: list[Message], goals: dict[str, str]) -> None:
     memories = [reader.Memory() for _ in range(settings.partitions)]
-    workflows: dict[str, reader.Workflow] = {}
+    facts, late = [], []
     verdicts = set()
     for message in messages:
         assert message.key() is None
@@ -149,28 +182,46 @@ def check_events(settings: Settings, messages: list[Message], goals: dict[str, s
         verdicts.add(verdict)
         if verdict == "event":
             assert message.partition() == reader.partition(record["workflow_id"], settings.partitions)
-            workflows.setdefault(record["project"], reader.Workflow()).verify(record)
+            facts.append(record)
         elif verdict in ("mark", "epoch"):
             assert (record["workflow_id"], record["tenant"], record["event_seq"]) == (reader.NIL, "", 0)
             assert (record["event_hash"], record["delta"]) == ("0" * 64, "[]")
             assert record["checksum"] == sha256(record["payload"].encode()).hexdigest()
+            late += reader.parse_canonical(record["payload"]).get("late_results", [])
     assert {"epoch", "event", "mark"} <= verdicts
-    assert {project: set(each.state["goals"]) for project, each in workflows.items()} == {
-        project: {goal_id} for project, goal_id in goals.items()
-    }
-    assert [len(workflows[project].state["tasks"]) for project in PROJECTS] == [1] * len(PROJECTS)
     assert {memory.generation for memory in memories} == {1}
+    assert [(each["project"], each["result_ref"]) for each in late] == [("atlas", "blob:1")]
+    check_histories(facts, goals)
+
+
+def check_histories(facts: list[dict[str, Any]], goals: dict[str, str]) -> None:
+    verified: dict[str, reader.Workflow] = {}
+    folded: dict[str, reader.Workflow] = {}
+    # Another partition holds what the fork stands on: it is read last.
+    for record in sorted(facts, key=lambda each: each["project"] == BRANCH):
+        reader.workflow_of(record, verified).verify(record)
+        reader.workflow_of(record, folded).fold(record)
+    assert {key: each.past for key, each in folded.items()} == {key: each.past for key, each in verified.items()}
+    states = {project: verified[reader.workflow_id("acme", project)].state for project in (*PROJECTS, BRANCH)}
+    assert {project: set(state["goals"]) for project, state in states.items()} == {
+        project: {goals[project.removesuffix("-fork")]} for project in states
+    }
+    # The rollback took the task of `atlas` away, and nothing of what was done in the world; the fork still has it.
+    counts = {project: (len(state["tasks"]), len(state["steps"])) for project, state in states.items()}
+    assert counts == dict.fromkeys(PROJECTS, (1, 0)) | {"atlas": (0, 1), BRANCH: (1, 0)}
 
 
 def check_replies(messages: list[Message]) -> None:
     replies = [(message, unframed(message)) for message in messages]
-    assert {reply["status"] for _, reply in replies} >= {"accepted", "duplicate", "refused"}
+    assert {reply["status"] for _, reply in replies} >= {"accepted", "duplicate", "refused", "answered"}
     assert len({message.partition() for message, _ in replies}) == 1  # one client listens to one partition
     for message, reply in replies:
         assert re.fullmatch(rb"[0-9a-f]{12}-[0-9]+", message.key() or b"")
-        assert (reply["code"] is None) == (reply["status"] in ("accepted", "duplicate"))
-        assert (reply["event_seq"] is None) == (reply["status"] in ("refused", "unavailable"))
+        assert (reply["code"] is None) == (reply["status"] in ("accepted", "duplicate", "answered"))
+        assert (reply["event_seq"] is None) == (reply["status"] in ("refused", "unavailable", "answered"))
         assert reply["state_checksum"] is None or reply["status"] == "accepted"
+        if reply["status"] == "answered":
+            assert {"token", "step_id"} & set(reader.parse_canonical(reply["result"]))
 
 
 def check_rejections(messages: list[Message]) -> None:
@@ -180,3 +231,12 @@ def check_rejections(messages: list[Message]) -> None:
         assert (message.key() or b"").decode() == (rejection["workflow_id"] or "")
         if rejection["code"] == "poison":
             assert (rejection["raw"], rejection["command_id"]) == (POISON, None)
+
+
+def check_leases(messages: list[Message]) -> None:
+    found = [(message.key(), unframed(message)) for message in messages]
+    workflow_id = reader.workflow_id("acme", "atlas")
+    assert {key for key, _ in found} == {f"{workflow_id}/{token}".encode() for token in (1, 2)}
+    for _, lease in found:
+        assert (lease["workflow_id"], lease["owner_id"], lease["task_id"]) == (workflow_id, "press", None)
+        assert lease["lease_expires_at"] == lease["heartbeat_at"] + 60_000_000

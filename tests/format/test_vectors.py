@@ -17,8 +17,7 @@ from continuity.core.acceptance import START, judge
 from continuity.core.records import Event
 from continuity.core.restore import restore
 from continuity.core.seal import Damaged
-from continuity.core.state import State
-from tests.format import generate_vectors
+from tests.format import generate_vectors, session
 from tests.format import independent_reader as reader
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,8 @@ SCHEMAS = {
 }
 EVENT_TYPES = {
     "goal_created", "goal_status_set", "goal_priority_set", "task_added", "task_amended", "task_started",
-    "task_paused", "task_blocked", "task_completed", "task_reopened", "checkpoint_updated",
+    "task_paused", "task_blocked", "task_completed", "task_reopened", "checkpoint_updated", "lease_acquired",
+    "task_claimed", "lease_released", "step_begun", "step_completed", "step_failed", "rolled_back", "project_forked",
 }  # fmt: skip
 
 
@@ -69,9 +69,10 @@ def test_todays_code_accepts_and_restores_the_committed_log():
         if verdict.value == "event":
             events.setdefault(event["workflow_id"], []).append(event)
     assert acceptance._asdict() == vectors("history")["acceptance_at_end"]
+    bases = session.histories(bytes.fromhex(record["hex"]) for record in vectors("history")["log"])
     for workflow_id, chain in events.items():
-        restored = restore(workflow_id, chain)
-        folded = State(workflow_id)
+        folded = base = bases[workflow_id][0]
+        restored = restore(workflow_id, chain, base)
         for event in chain:
             folded = evolve(folded, event)
         assert restored.work == folded.work
@@ -79,7 +80,10 @@ def test_todays_code_accepts_and_restores_the_committed_log():
 
 
 def test_todays_code_decodes_every_kind_of_record():
-    decoders = {"command": codec.decode_command, "event": codec.decode_event, "reply": codec.decode_reply}
+    decoders = {
+        "command": codec.decode_command, "event": codec.decode_event, "reply": codec.decode_reply,
+        "lease": codec.decode_lease,
+    }  # fmt: skip
     for record in vectors("framing")["records"]:
         decode = decoders.get(record["kind"])
         if decode is not None:
@@ -162,7 +166,7 @@ def test_independent_verification_of_the_history():
     workflows: dict[str, reader.Workflow] = {}
     seen = set()
     for event, expected in log_events():
-        workflow = workflows.setdefault(event["workflow_id"], reader.Workflow())
+        workflow = reader.workflow_of(event, workflows)
         workflow.verify(event)
         assert reader.canonical(workflow.state).decode() == expected["state"]
         assert reader.state_checksum(workflow.state) == expected["state_checksum"]
@@ -175,20 +179,37 @@ def test_independent_verification_of_the_history():
 
 
 def test_independent_fold_of_the_payloads():
-    states: dict[str, Any] = {}
+    workflows: dict[str, reader.Workflow] = {}
     for event, expected in log_events():
-        state = states.setdefault(event["workflow_id"], reader.empty_state())
-        reader.fold(state, event)
-        assert reader.canonical(state).decode() == expected["state"]
+        workflow = reader.workflow_of(event, workflows)
+        workflow.fold(event)
+        assert reader.canonical(workflow.state).decode() == expected["state"]
+
+
+def test_a_way_back_and_a_fork_are_held_against_what_they_cite():
+    cited = {"rolled_back": ("to_hash", "to_state_checksum"),
+             "project_forked": ("origin_hash", "origin_state_checksum", "base_digest")}  # fmt: skip
+    tried = set()
+    workflows: dict[str, reader.Workflow] = {}
+    for event, _ in log_events():
+        for name in cited.get(event["event_type"], ()):
+            other = {**json.loads(event["payload"]), name: "0" * 63 + "1"}
+            known = {key: reader.Workflow([*each.past]) for key, each in workflows.items()}
+            spoilt = {**event, "payload": reader.canonical(other).decode()}
+            with pytest.raises(reader.Wrong):
+                reader.workflow_of(spoilt, known).fold(spoilt)
+            tried.add(name)
+        reader.workflow_of(event, workflows).fold(event)
+    assert tried == {*cited["rolled_back"], *cited["project_forked"]}
 
 
 def test_any_json_patch_library_applies_the_deltas():
-    states: dict[str, Any] = {}
+    workflows: dict[str, reader.Workflow] = {}
     for event, expected in log_events():
-        before = states.get(event["workflow_id"], reader.empty_state())
-        after = jsonpatch.JsonPatch.from_string(event["delta"]).apply(before)
+        workflow = reader.workflow_of(event, workflows)
+        after = jsonpatch.JsonPatch.from_string(event["delta"]).apply(workflow.state)
         assert reader.canonical(after).decode() == expected["state"]
-        states[event["workflow_id"]] = after
+        workflow.past.append((event["event_hash"], after))
 
 
 def test_independent_command_digests():
@@ -199,6 +220,49 @@ def test_independent_command_digests():
         assert event["command_digest"] == sha256(text.encode()).hexdigest()
         assert event["command_id"] == command["command_id"]
         assert reader.workflow_id(command["tenant"], command["project"]) == command["workflow_id"]
+
+
+def test_independent_reading_of_the_answers():
+    seen = set()
+    for each in vectors("history")["replies"]:
+        reply = reader.unframe(bytes.fromhex(each["hex"]), SCHEMAS)
+        result = {} if reply["result"] is None else reader.parse_canonical(reply["result"])
+        assert reply["fencing_token"] == (result["token"] if "ttl_seconds" in result else None)
+        seen.add((reply["status"], "result" if result else "none"))
+    assert {("accepted", "result"), ("duplicate", "result"), ("answered", "result"), ("refused", "none")} <= seen
+
+
+def test_independent_reading_of_the_leases():
+    grants = {
+        (event["workflow_id"], payload["token"]): (payload, event["timestamp"])
+        for event, _ in log_events()
+        if event["event_type"] in ("lease_acquired", "task_claimed")
+        for payload in (json.loads(event["payload"]),)
+    }
+    renewed = set()
+    for each in vectors("history")["leases"]:
+        lease = reader.unframe(bytes.fromhex(each["hex"]), SCHEMAS)
+        assert each["key"] == f"{lease['workflow_id']}/{lease['fencing_token']}"
+        if lease["workflow_id"] != reader.workflow_id("acme", "beacon-2"):  # whose one grant came with its base
+            grant, at = grants[lease["workflow_id"], lease["fencing_token"]]
+            assert (lease["owner_id"], lease["task_id"]) == (grant["owner_id"], grant["task_id"])
+            assert lease["acquired_at"] == at <= lease["heartbeat_at"]
+            assert lease["lease_expires_at"] == lease["heartbeat_at"] + grant["ttl_seconds"] * 1_000_000
+            renewed.add(lease["heartbeat_at"] > at)
+    assert renewed == {True, False}
+
+
+def test_independent_reading_of_late_results():
+    records = [bytes.fromhex(each["hex"]) for each in vectors("history")["log"] if each["verdict"] == "mark"]
+    marks = [reader.unframe(record, SCHEMAS) for record in records]
+    (mark,) = [mark for mark in marks if mark["payload"] != "{}"]
+    (late,) = reader.parse_canonical(mark["payload"])["late_results"]
+    command = reader.unframe(bytes.fromhex(vectors("history")["commands"][mark["source_offset"]]["hex"]), SCHEMAS)
+    asked = json.loads(command["body"])
+    names = ("workflow_id", "tenant", "project", "fencing_token", "operator_id", "command_id")
+    known = asked | {name: command[name] for name in names}
+    task_id = next(event["task_id"] for event, _ in log_events() if event["step_id"] == asked["step_id"])
+    assert late == known | {"task_id": task_id, "timestamp": reader.instant(mark["timestamp"])}
 
 
 def test_independent_acceptance_of_the_trace():
