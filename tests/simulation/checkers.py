@@ -10,10 +10,26 @@ from continuity.core.acceptance import Verdict
 from continuity.core.records import SEQUENCER_EPOCH
 from continuity.core.restore import restore
 from tests.simulation.broken import Broken
+from tests.simulation.holders import (
+    a_fenced_executor_commits_nothing,
+    attempts_are_numbered_without_gaps,
+    five_silent_deaths_block,
+    late_results_are_kept,
+    nobody_is_replaced_before_the_expiry_that_was_promised,
+    one_completion_per_step_for_ever,
+    the_audit_finds_nothing,
+    there_is_one_live_holder,
+    tokens_only_grow,
+)
 from tests.simulation.justification import (
     a_duplicate_is_of_the_same_command,
+    cited_expiries_are_those_that_counted,
+    every_answer_is_what_the_replay_gives,
+    every_command_that_is_allowed_is_a_fact,
     every_fact_is_what_its_command_asked,
-    every_other_outcome_is_justified,
+    every_outage_was_there,
+    nobody_answers_for_what_is_not_in_the_log,
+    nobody_waits_for_what_has_run_out,
 )
 from tests.simulation.owner import Owner
 
@@ -41,12 +57,13 @@ def nothing_is_stopped_but_by_forgery(world: "World") -> None:
 
 
 def one_event_for_one_command(world: "World") -> None:
-    """Within the idempotency window; and for ever, where the command creates something."""
+    """Within the idempotency window; and where it creates something, for ever, or until a rollback undoes it."""
     if world.truth.twice:
         raise Broken(one_event_for_one_command, f"two events for the records {world.truth.twice}")
     for workflow_id, journal in world.truth.journals.items():
         last: dict[str, int] = {}
-        created = set()
+        created: frozenset[tuple[str, str]] = frozenset()
+        after = [created]
         for fact in journal:
             event = fact.event
             command_id, seq = event["command_id"], event["event_seq"]
@@ -58,7 +75,11 @@ def one_event_for_one_command(world: "World") -> None:
             if entity in created:
                 raise Broken(one_event_for_one_command, f"{workflow_id}: {entity} twice")
             last[command_id] = seq
-            created |= {entity} if event["event_type"] in ("goal_created", "task_added") else set()
+            if event["event_type"] in ("goal_created", "task_added"):
+                created |= {entity}
+            elif event["event_type"] == "rolled_back":
+                created = after[fact.payload["to_seq"]]
+            after.append(created)
 
 
 def deltas_lead_where_payloads_do(world: "World") -> None:
@@ -259,14 +280,28 @@ AT_THE_END = (
     nothing_is_passed_over,
     nobody_decides_before_the_epoch_is_in_the_log,
     nobody_decides_on_what_others_wrote,
+    nobody_answers_for_what_is_not_in_the_log,
+    tokens_only_grow,
+    there_is_one_live_holder,
+    a_fenced_executor_commits_nothing,
+    five_silent_deaths_block,
+    one_completion_per_step_for_ever,
+    attempts_are_numbered_without_gaps,
     every_fact_is_what_its_command_asked,
+    every_command_that_is_allowed_is_a_fact,
+    cited_expiries_are_those_that_counted,
+    nobody_is_replaced_before_the_expiry_that_was_promised,
+    nobody_waits_for_what_has_run_out,
+    late_results_are_kept,
+    the_audit_finds_nothing,
     what_was_acknowledged_is_a_fact,
     what_was_turned_away_is_no_fact,
     one_outcome_for_one_record,
     answers_come_in_command_order,
     one_client_hears_one_story,
     a_duplicate_is_of_the_same_command,
-    every_other_outcome_is_justified,
+    every_answer_is_what_the_replay_gives,
+    every_outage_was_there,
     warm_states_are_folds_of_the_log,
     everybody_is_answered,
 )

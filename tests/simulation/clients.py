@@ -1,4 +1,5 @@
 """Clients: commands of two tenants that mostly make sense, repeated until they are answered, and what strangers send.
+Those that work under a lease or a claim are in `executors`.
 
 A client knows a command by its id and wants one outcome. Each attempt is a record of its own, with a correlation of its
 own, and only the reply to one of its own attempts counts.
@@ -8,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from continuity import codec
 from continuity.codec import Reply, ReplyTo
@@ -33,6 +34,14 @@ def projects_at_home(per_tenant: int) -> list[tuple[str, str]]:
     return found
 
 
+class Request(NamedTuple):
+    """What somebody asks for, and under which token."""
+
+    command_type: str
+    body: dict[str, Any]
+    token: int | None = None
+
+
 @dataclass
 class Wanted:
     """A command that somebody wants done. `outcome` is the final reply, once there is one."""
@@ -53,6 +62,11 @@ class Clients:
         self.attempts: dict[str, str] = {}
         self.goals: dict[str, list[str]] = {}
         self.tasks: dict[str, list[str]] = {}
+        self.known_goals: dict[str, list[str]] = {}
+        self.known_tasks: dict[str, list[str]] = {}
+        self.added_by: dict[str, int] = {}
+        self.heads: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
 
     def command_id(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
@@ -63,25 +77,64 @@ class Clients:
         workflow = ids.workflow_id(tenant, project)
         command_id = self.command_id()
         command_type, body = self._work(workflow, command_id)
+        token = self.any_token(workflow) if self.random.random() < 0.1 else None
         command = Command(
             command_id, command_type, canonical.text(body), tenant, project, workflow, "ada", "agent",
             expected_seq=self.random.randrange(6) if self.random.random() < 0.03 else None,
+            fencing_token=token,
             after=self.random.choice(list(self.wanted)) if self.wanted and self.random.random() < 0.05 else None,
         )  # fmt: skip
-        self.wanted[command_id] = Wanted(command, step)
+        self._want(command, now, step)
+
+    def want(self, request: Request, tenant: str, project: str, now: int, step: int) -> Wanted:
+        """Send what an executor asks for."""
+        workflow, body = ids.workflow_id(tenant, project), canonical.text(request.body)
+        return self._want(
+            Command(
+                self.command_id(), request.command_type, body, tenant, project, workflow, "exe", "automation",
+                fencing_token=request.token,
+            ), now, step,
+        )  # fmt: skip
+
+    def send_a_beginning(self, now: int) -> None:
+        """A goal with a few tasks in each project."""
+        for tenant, project in self.projects:
+            workflow = ids.workflow_id(tenant, project)
+            goal = self.want(Request("create_goal", {"text": "a goal"}), tenant, project, now, 0).command.command_id
+            task = {"goal_id": ids.entity_id(workflow, goal), "title": "a task"}
+            for _ in range(3):
+                self.want(Request("add_task", task), tenant, project, now, 0)
+
+    def any_token(self, workflow: str) -> int | None:
+        """Somebody's, mostly of the past, and now and then one that was never given."""
+        newest = self.tokens.get(workflow)
+        return newest and self.random.randint(1, newest + 1)
+
+    def earlier_seq(self, workflow: str) -> int:
+        """What a rollback goes back to; it may be too far."""
+        return max(1, self.heads.get(workflow, 0) - self.random.choice((0, 1, 1, 1, 2, 5)))
+
+    def _want(self, command: Command, now: int, step: int) -> Wanted:
+        wanted = self.wanted[command.command_id] = Wanted(command, step)
         self._attempt(command, now)
+        return wanted
 
     def _work(self, workflow: str, command_id: str) -> tuple[str, dict[str, Any]]:
         choose = self.random.choice
         goals, tasks = self.goals.setdefault(workflow, []), self.tasks.setdefault(workflow, [])
+        is_sure = self.random.random() < 0.8
         created = ids.entity_id(workflow, command_id)
         if not goals or self.random.random() < 0.05:
             goals.append(created)
             return "create_goal", {"text": "a goal", "priority": self.random.randint(-2, 2)}
-        if not tasks or self.random.random() < 0.15:
+        if self.random.random() < 0.03:
+            return "rollback", {"to_seq": self.earlier_seq(workflow)}
+        if not tasks or self.random.random() < 0.2:
             needs = [choose(tasks)] if tasks and self.random.random() < 0.2 else []
             tasks.append(created)
+            goals = (self.known_goals.get(workflow) if is_sure else None) or goals
             return "add_task", {"goal_id": choose(goals), "title": "a task", "depends_on": needs}
+        tasks = (self.known_tasks.get(workflow) if is_sure else None) or tasks
         task = {"task_id": choose(tasks[-3:])}
         return choose((
             ("start_task", task), ("start_task", task), ("complete_task", task), ("pause_task", task),
@@ -96,8 +149,9 @@ class Clients:
     def repeat_any(self, now: int) -> None:
         """A client that is not sure, though it may have been told."""
         if self.wanted:
-            recent = list(self.wanted.values())[-20:]
-            self._attempt(self.random.choice(recent).command, now)
+            known = list(self.wanted.values())
+            long_ago = self.random.random() < 0.4
+            self._attempt(self.random.choice(known if long_ago else known[-20:]).command, now)
 
     def retry_late(self, now: int, step: int, patience: int = RETRY_STEPS) -> None:
         """Whoever has waited long enough asks again."""
@@ -153,8 +207,16 @@ class Clients:
             return
         if reply["status"] == "unavailable":
             wanted.sent_at -= RETRY_STEPS // 2
-        else:
-            wanted.outcome = reply
+            return
+        wanted.outcome = reply
+        workflow = reply["workflow_id"]
+        self.heads[workflow] = max(self.heads.get(workflow, 0), reply["event_seq"] or 0)
+        if reply["event_type"] == "goal_created" and reply["goal_id"] is not None:
+            self.known_goals.setdefault(workflow, []).append(reply["goal_id"])
+        if reply["event_type"] == "task_added" and reply["task_id"] is not None:
+            self.known_tasks.setdefault(workflow, []).append(reply["task_id"])
+            self.added_by[reply["task_id"]] = reply["event_seq"] or 0
+        self.tokens[workflow] = max(self.tokens.get(workflow, 0), reply["fencing_token"] or 0)
 
     @property
     def unanswered(self) -> list[str]:

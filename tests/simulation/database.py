@@ -12,7 +12,10 @@ from continuity import codec
 from continuity.core.acceptance import START, Verdict, chain_fits, judge
 from continuity.core.ids import ZERO_HASH
 from continuity.core.records import Event
-from continuity.errors import Retryable
+from continuity.core.restore import restore
+from continuity.core.seal import Damaged
+from continuity.core.state import State
+from continuity.errors import IntegrityError, Retryable
 from continuity.processors import Fetched, StoredPosition
 from tests.simulation.partition import Partition
 
@@ -36,20 +39,41 @@ class Database:
         self._answer()
         return self.projected
 
+    def past(self, workflow_id: str, at_seq: int) -> State:
+        self._answer()
+        journal = self._journal(workflow_id, at_seq)
+        if len(journal) < at_seq:
+            self.counts["asked for what is not projected"] += 1
+            raise Retryable(f"Event {at_seq} is not projected yet.")
+        try:
+            return restore(workflow_id, journal)
+        except Damaged as damage:
+            raise IntegrityError(damage.detail, workflow_id=workflow_id) from None
+
+    def keep_base(self, state: State) -> None:
+        del state
+        self._answer()
+
     def fetch(self, partition: int, workflow_ids: Collection[str]) -> Fetched:
         del partition
         self._answer()
-        journals = {each: self._journal(each) for each in workflow_ids}
         stopped = {each: self.stopped[each] for each in workflow_ids if each in self.stopped}
-        return Fetched(self.projected, journals, stopped)
+        states, unavailable = {}, {}
+        for each in workflow_ids:
+            if each not in stopped:
+                try:
+                    states[each] = restore(each, self._journal(each))
+                except Damaged as damage:
+                    unavailable[each] = damage.detail
+        return Fetched(self.projected, states, stopped, unavailable)
 
     def _answer(self) -> None:
         if self.is_away:
             self.counts["asked while away"] += 1
             raise Retryable("The database does not answer.")
 
-    def _journal(self, workflow_id: str) -> list[Event]:
-        journal = list(self.journals.get(workflow_id, []))
+    def _journal(self, workflow_id: str, up_to: int | None = None) -> list[Event]:
+        journal = self.journals.get(workflow_id, [])[:up_to]
         if workflow_id in self.rotten and journal:
             self.counts["rotten journal read"] += 1
             damaged: Any = dict(journal[-1])

@@ -6,12 +6,13 @@ anything unexpected throw the producer away and open again. Which step comes whe
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
 from typing import Literal, NamedTuple
 from unittest.mock import patch
 
+from continuity.core.state import State
 from continuity.errors import ConfigError, Retryable
 from continuity.processors import (
     Answer,
@@ -30,6 +31,7 @@ from tests.simulation.database import Database
 from tests.simulation.partition import CommandsTopic, OutOfRange, Wire
 
 IN_FLIGHT_MAX = 8
+OUTAGES = frozenset({"unavailable", "integrity", "workflow_stopped"})
 
 
 @contextmanager
@@ -40,11 +42,12 @@ def rules(version: int) -> Iterator[None]:
 
 
 class Looks(NamedTuple):
-    """What the database told during one batch."""
+    """What the database told during one batch. Of the workflows in `unread` an older state could not be read."""
 
     was_away: bool
     asked: frozenset[str]
     fetched: tuple[int, ...]
+    unread: frozenset[str]
 
 
 class WatchedStore:
@@ -54,6 +57,7 @@ class WatchedStore:
         self._database = database
         self._asked: set[str] = set()
         self._fetched: list[int] = []
+        self._unread: set[str] = set()
         self._was_away = False
 
     def position(self, partition: int) -> StoredPosition:
@@ -69,14 +73,25 @@ class WatchedStore:
         self._fetched.append(fetched.position.offset)
         return fetched
 
+    def past(self, workflow_id: str, at_seq: int) -> State:
+        try:
+            return self._database.past(workflow_id, at_seq)
+        except Retryable:
+            self._unread.add(workflow_id)
+            raise
+
+    def keep_base(self, state: State) -> None:
+        self._database.keep_base(state)
+
     def looks(self) -> Looks:
-        return Looks(self._was_away, frozenset(self._asked), tuple(self._fetched))
+        return Looks(self._was_away, frozenset(self._asked), tuple(self._fetched), frozenset(self._unread))
 
 
 class Batch(NamedTuple):
     """A batch as it was decided, for the checkers: by whom, what, and what the database said. `seen` is the newest
     projected offset that this ownership had seen before, `log_end` where the events topic ended, `reach` how far this
-    owner can have written it, `tail_start` from where on it could say what the database may not have."""
+    owner can have written it, `tail_start` from where on it could say what the database may not have. `turned_away` are
+    the offsets that no rule decided, because the workflow could not be read, whether or not anybody was told."""
 
     sequencer_id: str
     log_end: int
@@ -85,6 +100,13 @@ class Batch(NamedTuple):
     records: tuple[CommandRecord, ...]
     looks: Looks
     seen: int
+    turned_away: Mapping[int, str]
+
+
+def _turned_away(sequencer: Sequencer) -> dict[int, str]:
+    """Of all that is on the way: an answer that is never released shows nowhere else."""
+    rejections = (answer.rejection for record in sequencer._in_flight for answer in record.answers)
+    return {each["source_offset"]: each["code"] for each in rejections if each and each["code"] in OUTAGES}
 
 
 class Owner:
@@ -180,7 +202,12 @@ class Owner:
         self.counts["restored with a tail"] += bool(looks.asked & replayed)
         self.counts["restored again"] += len(looks.asked & self._ever_warm)
         self._ever_warm |= looks.asked
-        self.batches.append(Batch(sequencer.sequencer_id, self.log.end(), reach, tail_start, fresh, looks, self._seen))
+        self.batches.append(
+            Batch(
+                sequencer.sequencer_id, self.log.end(), reach, tail_start, fresh, looks, self._seen,
+                _turned_away(sequencer),
+            )
+        )  # fmt: skip
         self._seen = max(self._seen, *looks.fetched, 0)
         self.wire.send(outgoing)
         return True

@@ -34,12 +34,24 @@ FAULTS_AND_STATES = (
     "reopened: a record failed", "reopened: connection lost", "reopened: offset out of range",
     "reopened: the commands topic is another one", "reopened: the projection is ahead", "restored",
     "restored with a tail", "restored again", "database: asked while away", "database: rebuilt",
-    "database: rotten journal read",
+    "database: rotten journal read", "database: asked for what is not projected", "clock: jumps", "clock: at an expiry",
     # What clients were told
     "told: accepted", "told: duplicate", "told: unavailable unavailable", "told: refused workflow_stopped",
     "told: refused poison", "told: refused wrong_partition", "told: refused idempotency_key_reused",
     "told: refused predecessor_missing", "told: refused expected_seq_mismatch", "told: refused illegal_transition",
-    "told: refused unmet_dependencies", "told: refused goal_paused",
+    "told: refused unmet_dependencies", "told: refused goal_paused", "told: refused no_such_seq",
+    # What executors met
+    "lease_acquired: expired predecessor", "lease_acquired: replaced predecessor", "task_claimed: expired predecessor",
+    "task_claimed: replaced predecessor", "run out, and ended by work", "run out, and ended by a rollback",
+    "released", "released by force", "executor vanished", "blocked by silent deaths", "handed over: predecessor",
+    "handed over: checkpoint", "handed over: open_attempts", "grant told again", "grant told again beyond the window",
+    "renewal: answered", "held by a renewal", "held by a renewal across a failover", "held by a failover",
+    "step_completed", "step_failed", "begun again: pure", "begun again: idempotent", "begun again: non_idempotent",
+    "ambiguous attempt told", "completed step: answered", "completed step: duplicate", "late result kept",
+    "rolled_back", "ended after its task was undone", "told: refused fenced", "told: refused token_needed",
+    "told: refused lease_held", "told: refused lease_expired", "told: refused not_held",
+    "told: refused nothing_to_claim", "told: refused step_in_progress", "told: refused step_completed",
+    "told: refused step_conflict", "told: refused attempt_closed", "told: refused unknown_attempt",
 )  # fmt: skip
 
 

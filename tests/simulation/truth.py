@@ -1,5 +1,6 @@
 """What is true: the accepted log as any reader finds it, with the state after each event."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -50,6 +51,8 @@ class Truth:
         self.stopped: dict[str, Record] = {}
         self.records: list[Record] = []
         self.twice: list[Place] = []
+        self.late: dict[Place, list[Any]] = {}
+        self._places: dict[str, list[Place]] = {}
         self.verdicts: Counter[str] = Counter()
 
     def read(self) -> None:
@@ -65,6 +68,8 @@ class Truth:
             self.records.append(Record(offset, event, verdict))
             if verdict is Verdict.EVENT:
                 self._fold(self.records[-1])
+            elif verdict is Verdict.MARK:
+                self._note_late(self.records[-1])
             elif verdict is Verdict.EPOCH:
                 self.topics.setdefault(event["source_generation"], self.records[-1].payload["topic_id"])
         self.read_to = self.partition.end()
@@ -84,11 +89,17 @@ class Truth:
         if record.place in self.facts:
             self.twice.append(record.place)
         self.facts[record.place] = record
+        self._places.setdefault(workflow_id, []).append(record.place)
         self.journals.setdefault(workflow_id, []).append(record)
         history.append(evolve(history[-1], record.event))
 
+    def _note_late(self, mark: Record) -> None:
+        """The results that it keeps of executors that came too late."""
+        payload = mark.payload
+        if "late_results" in payload:
+            self.late.setdefault(mark.place, []).extend(payload["late_results"])
+
     def state_before(self, workflow_id: str, place: Place) -> State:
         """The state that a command record at `place` met."""
-        journal = self.journals.get(workflow_id, [])
-        seen = sum(fact.place < place for fact in journal)
+        seen = bisect_left(self._places.get(workflow_id, []), place)
         return self.histories.get(workflow_id, [State(workflow_id)])[seen]

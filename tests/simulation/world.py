@@ -8,6 +8,7 @@ of rounds. `run` ends with all checkers.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from hashlib import sha256
 from random import Random
 from typing import NamedTuple
@@ -21,12 +22,16 @@ from continuity.processors.tail import TAIL_BYTES_MAX, Tail
 from tests.simulation import checkers, faults
 from tests.simulation.clients import Clients
 from tests.simulation.database import Database
+from tests.simulation.executors import Executors
 from tests.simulation.owner import Batch, Owner
 from tests.simulation.partition import CommandsTopic, Partition, Wire
+from tests.simulation.reached import reached
+from tests.simulation.replay import Decision, replay
 from tests.simulation.truth import Place, Truth
 
 NOON = 1_800_000_000_000_000
 STEPS = 500
+BEGINNING_ROUNDS = 12
 SETTLING_ROUNDS_MAX = 300
 
 
@@ -55,7 +60,9 @@ class World:
         self.partition = Partition()
         self.database = Database(self.partition)
         self.truth = Truth(self.partition)
-        self.clients = Clients(self.partition, self.random, projects=self.random.randint(1, 3))
+        self.clients = Clients(self.partition, self.random, projects=self.random.choice((1, 1, 2, 3)))
+        vanishing, self.executing = self.random.choice(((0.05, 0.4), (0.1, 0.7), (0.1, 0.9), (0.3, 0.9), (0.95, 0.98)))
+        self.executors = Executors(self.clients, self.random, vanishing)
         self.told: list[Told] = []
         self.owners: list[Owner] = []
         self.gone: list[Owner] = []
@@ -64,7 +71,7 @@ class World:
         self.forgeries: dict[int, int] = {}
         self.ever_rotten: set[str] = set()
         self.counts: Counter[str] = Counter()
-        self.calm = self.random.choice((0.0, 0.4, 0.8))
+        self.calm = self.random.choice((0.0, 0.4, 0.8, 0.8, 0.95))
         self.join()
 
     # What the checkers ask
@@ -79,6 +86,11 @@ class World:
         for owner in (*self.gone, *self.owners):
             yield from owner.batches
 
+    @cached_property
+    def decisions(self) -> dict[Place, Decision]:
+        """Everything decided once more. For when the run has ended."""
+        return replay(self)
+
     def digest(self) -> str:
         """Of all that was written and told."""
         hashed = sha256()
@@ -92,6 +104,8 @@ class World:
 
     def run(self) -> "World":
         with self._sizes():
+            if self.random.random() < 0.6:
+                self._begin()
             for self.step in range(self.steps):  # noqa: B020 - the step is the world's
                 self._act()
                 self.truth.read()
@@ -110,10 +124,17 @@ class World:
         with patch.object(window, "SLOTS", self.window_slots), small_tail:
             yield
 
+    def _begin(self) -> None:
+        """With something to do, so that a short run gets further."""
+        self.clients.send_a_beginning(self.now)
+        for _ in range(BEGINNING_ROUNDS):
+            self._settling_round(self.owners[0])
+            self.truth.read()
+
     def _act(self) -> None:
-        self.now += self.random.choice((0, 0, 1_000, 250_000))
+        self._pass_time()
         dice = self.random.random()
-        if dice < 0.22:
+        if dice < 0.3:
             self._ask()
         elif dice < 0.9 or self.random.random() < self.calm:
             self._go_on(self._someone())
@@ -122,13 +143,29 @@ class World:
         if self.database.is_away and self.random.random() < 0.1:
             self.database.is_away = False
 
+    def _pass_time(self) -> None:
+        """Mostly little; now and then more than a ttl, or to the very microsecond at which a grant runs out."""
+        self.now += self.random.choice((0, 0, 1_000, 250_000))
+        if self.random.random() < 0.02:
+            ahead = [(expiry, holder) for expiry, holder in self.executors.expiries if expiry > self.now]
+            if ahead and self.random.random() < 0.5:
+                self.now, holder = self.random.choice(ahead)
+                self.executors.act_at_the_end(holder, self.now, self.step)
+                self.counts["clock: at an expiry"] += 1
+            else:
+                self.now += self.random.choice((1_500_000, 6_000_000, 100_000_000))
+                self.counts["clock: jumps"] += 1
+
     def _ask(self) -> None:
         dice, now = self.random.random(), self.now
         if self.random.random() < 0.03:
             now -= 5_000_000
             self.counts["clock: back"] += 1
         if dice < 0.75:
-            self.clients.send_new(now, self.step)
+            if self.random.random() < self.executing:
+                self.executors.act(now, self.step)
+            else:
+                self.clients.send_new(now, self.step)
         elif dice < 0.85:
             self.clients.repeat_any(now)
         elif dice < 0.9:
@@ -252,6 +289,8 @@ class World:
         self.counts.update({f"database: {name}": number for name, number in self.database.counts.items()})
         self.counts.update({f"record: {name}": number for name, number in self.truth.verdicts.items()})
         self.counts.update(f"told: {told.status} {told.code or ''}".strip() for told in self.told)
+        self.counts.update(reached(self))
+        self.counts["executor vanished"] += self.executors.vanished
         self.counts["workflows stopped"] += len(self.truth.stopped)
         rolled = sum(len(each) > self.window_slots for each in self.truth.journals.values())
         self.counts["window rolled over"] += rolled
