@@ -100,7 +100,8 @@ def test_every_exit_code_is_in_the_operators_table():
 
 
 def test_every_metric_is_in_the_operators_table():
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/continuity").glob("*/metrics.py"))
+    code = ROOT / "src/continuity"
+    source = "".join(path.read_text(encoding="utf-8") for path in code.glob("*/metrics.py"))
     defined = set(
         re.findall(r'"((?:continuity_|idempotency_|restore_|events_replayed|time_since|journal_|lease_)\w+)"', source)
     )

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 
-from continuity.core import Accepted, Duplicate, State, decide
+from continuity.core import Accepted, Duplicate, Rejected, State, decide
 from continuity.core.ids import workflow_id
 from continuity.core.records import Event
 from continuity.errors import Retryable
@@ -54,6 +54,7 @@ class CoreLog:
             return NO_ANSWER | {"status": "accepted", "event_seq": decision.event["event_seq"]}
         if isinstance(decision, Duplicate):
             return NO_ANSWER | {"status": "duplicate", "event_seq": decision.event_seq}
+        assert isinstance(decision, Rejected), "The history has nothing that is merely answered."
         return NO_ANSWER | {"status": "refused", "code": decision.code, "detail": decision.detail}
 
     def _fail_at_times(self) -> None:
