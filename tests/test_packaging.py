@@ -161,7 +161,7 @@ def test_dev_installs_once_and_again_when_what_is_pinned_changed(clone, tools):
     for _ in range(2):
         assert dev(clone, "test", "-k", "one", path=tools).returncode == 0
     assert installs() == 1
-    assert "-m pytest -k one" in (clone / "asked").read_text(encoding="utf-8")
+    assert "-m pytest -n 2 --dist loadfile -k one" in (clone / "asked").read_text(encoding="utf-8")
     with (clone / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n")
     assert dev(clone, "test", path=tools).returncode == 0

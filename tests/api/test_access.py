@@ -1,7 +1,6 @@
 """Who is let in: without a key nobody, with a key only to the projects of its tenant."""
 
 import stat
-import uuid
 
 import pytest
 
@@ -10,7 +9,7 @@ from continuity.api import surface
 from continuity.errors import ConfigError
 from continuity.keys import Keyring
 
-SOME_ID = str(uuid.uuid4())
+SOME_ID = "00000000-0000-4000-8000-000000000003"
 ROUTES = [
     *((write.method, write.path) for write in surface.WRITES),
     *(("GET", read.path) for read in surface.READS),

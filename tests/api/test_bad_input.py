@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 GOALS = "/v1/projects/known/goals"
-TASK = f"/v1/projects/known/tasks/{uuid.uuid4()}"
-GOAL_ID = str(uuid.uuid4())
+TASK = "/v1/projects/known/tasks/00000000-0000-4000-8000-000000000001"
+GOAL_ID = "00000000-0000-4000-8000-000000000002"
 
 
 def nested(depth):

@@ -9,7 +9,7 @@ from continuity.core.refusals import REFUSALS
 from continuity.errors import Retryable
 
 PROJECT = "/v1/projects/known"
-TASK = str(uuid.uuid4())
+TASK = "00000000-0000-4000-8000-000000000004"
 CLAIM = {"owner_id": "me", "ttl_seconds": 60}
 LEASE_FIELDS = {"token", "owner_id", "task_id", "ttl_seconds", "expires_at"}
 

@@ -8,7 +8,7 @@ from continuity.core.refusals import REFUSALS
 from continuity.errors import IntegrityError, Retryable
 
 GOALS = "/v1/projects/known/goals"
-COMMAND_ID = str(uuid.uuid4())
+COMMAND_ID = "00000000-0000-4000-8000-000000000005"
 
 
 def test_a_created_goal_answers_201_with_its_tag_and_what_there_is_to_know(stage):

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from continuity.cli.exits import MEANINGS, Exit
 from continuity.core.refusals import REFUSALS
 from continuity.errors import IntegrityError, Retryable
 
-ID = str(uuid.uuid4())
+ID = "00000000-0000-4000-8000-000000000006"
 VERBS = [
     (["goal", "create", "Ship", "--priority", "-5"], "create_goal", {"text": "Ship", "priority": -5}),
     (["goal", "status", ID, "done"], "set_goal_status", {"goal_id": ID, "status": "done"}),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -16,7 +15,7 @@ from continuity.config import ENDPOINTS_FILE
 from continuity.core.commands import COMMANDS
 from continuity.errors import ConfigError, Retryable
 
-ID = str(uuid.uuid4())
+ID = "00000000-0000-4000-8000-000000000008"
 CALLS = {
     "create_goal": (("Ship", 5), {"text": "Ship", "priority": 5}),
     "set_goal_status": ((ID, "paused"), {"goal_id": ID, "status": "paused"}),

@@ -18,7 +18,7 @@ from continuity.errors import Retryable
 from continuity.producers import Outcome
 from tests.eventually import eventually
 
-TASK = str(uuid.uuid4())
+TASK = "00000000-0000-4000-8000-000000000009"
 TTL = 1
 
 

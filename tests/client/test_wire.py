@@ -1,7 +1,6 @@
 """The SDK's logic without I/O: what is sent, what is sent again, and what a failure becomes."""
 
 import json
-import uuid
 
 import pytest
 
@@ -9,7 +8,7 @@ from continuity.client import errors, wire
 from continuity.client.wire import Failed, Pause, Received, Send, Wire
 from continuity.core.refusals import REFUSALS
 
-TASK = str(uuid.uuid4())
+TASK = "00000000-0000-4000-8000-000000000007"
 ACCEPTED = Received(200, None, json.dumps({"status": "accepted", "event_seq": 9}).encode())
 
 

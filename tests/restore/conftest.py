@@ -1,12 +1,13 @@
 """A projection with snapshots and a folder of blobs, and one long history that many tests read back."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, sql
 from psycopg.conninfo import make_conninfo
 
 from continuity import postgres, restoring
@@ -121,11 +122,13 @@ def keeping(restore_database: str, tmp_path: Path) -> Iterator[Keeping]:
 
 @pytest.fixture(scope="session")
 def restore_database(stack: Any) -> Iterator[str]:
+    database = f"restoring_{secrets.token_hex(4)}"  # the tests that look back have another one
+    name = sql.Identifier(database)
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE restoring")
-    yield make_conninfo(stack.postgres_dsn, dbname="restoring")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    yield make_conninfo(stack.postgres_dsn, dbname=database)
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute("DROP DATABASE restoring WITH (FORCE)")
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 def long_history(name: str = "long", events: int = 330, tasks_count: int = 10) -> Project:
