@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from continuity.answers import Handover, Lease, WriteAnswer
+from continuity.answers import WriteAnswer
 from continuity.client import executing, tenure, wire
 from continuity.client.async_calls import AsyncCommands, AsyncQuestions
 from continuity.client.async_steps import AsyncStep
 from continuity.client.errors import ContinuityError, Fenced, LeaseLost, Unavailable
-from continuity.client.tenure import Ask, Tenure
+from continuity.client.holding import Holding
+from continuity.client.tenure import Ask
 from continuity.client.wire import WriteOptions
 
 if TYPE_CHECKING:
@@ -28,54 +29,14 @@ T = TypeVar("T")
 log = logging.getLogger("continuity.client")
 
 
-class AsyncGrant(AsyncCommands, AsyncQuestions):
+class AsyncGrant(Holding["AsyncContinuity"], AsyncCommands, AsyncQuestions):
     """As `Grant`, entered with `async with`, and every call awaited. For one event loop."""
 
     def __init__(self, client: AsyncContinuity, ask: Ask, *, command_id: str | None, named: bool) -> None:
-        self._client = client
-        self._wire = client._wire  # noqa: SLF001 - a grant is the client's other half
-        self._ask = ask
-        self._command_id = command_id
-        self._named = named
-        self._held: Tenure | None = None
-        self._workflow_id = ""
+        super().__init__(client, ask, command_id=command_id, named=named)
         self._worker: asyncio.Task[Any] | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._cancelled = False
-
-    @property
-    def lease(self) -> Lease:
-        """What was granted."""
-        return self._tenure.lease
-
-    @property
-    def token(self) -> int:
-        """The fencing token."""
-        return self.lease["token"]
-
-    @property
-    def task_id(self) -> str | None:
-        """The claimed task; None for a lease on the project."""
-        return self.lease["task_id"]
-
-    @property
-    def project(self) -> str:
-        """The project that it is on."""
-        return self._wire.project
-
-    @property
-    def handover(self) -> Handover:
-        """What was taken over: predecessor, its last checkpoint, its open attempts, late results."""
-        return self.lease.get("handover", tenure.NO_HANDOVER)
-
-    @property
-    def lost(self) -> bool:
-        """Whether somebody else may have it by now: for good."""
-        return self._tenure.state == "lost"
-
-    def check(self) -> None:
-        """Raise LeaseLost if it is lost."""
-        self._tenure.check()
 
     def step(
         self,
@@ -97,14 +58,8 @@ class AsyncGrant(AsyncCommands, AsyncQuestions):
         await self.release_lease(self.task_id)
 
     async def __aenter__(self) -> Self:
-        if self._held is not None:
-            raise RuntimeError("A lease or claim is for one block: ask for another one.")
-        client = self._client
-        got = await client._run(  # noqa: SLF001
-            tenure.granted(self._ask, self._wire_of, self._command_id, named=self._named)
-        )
-        self._wire = self._wire_of(got.answer)
-        self._held, self._workflow_id = Tenure(got), got.answer["workflow_id"]
+        got = await self._client._run(self._asking())  # noqa: SLF001 - a grant is the client's other half
+        self._begin(got)
         self._worker = asyncio.current_task()
         self._renewal = asyncio.create_task(self._renew(), name=f"renewal of token {got.lease['token']}")
         return self
@@ -123,15 +78,6 @@ class AsyncGrant(AsyncCommands, AsyncQuestions):
             raise loss from error
         if not isinstance(error, LeaseLost):
             error.add_note(f"Besides: {loss.detail}")
-
-    @property
-    def _tenure(self) -> Tenure:
-        if self._held is None:
-            raise RuntimeError("A lease or claim begins with its `with` block.")
-        return self._held
-
-    def _wire_of(self, answer: WriteAnswer) -> wire.Wire:
-        return self._client._wire.of_project(answer.get("project"))  # noqa: SLF001
 
     async def _run(self, steps: wire.Steps[T], *, late: bool = False) -> T:
         """Carry a call out while the grant is not lost; `late` for what has to be told even so."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from continuity.answers import EarlierAttempt
 from continuity.client import executing
 from continuity.client.errors import ContinuityError
-from continuity.client.executing import Begun, Wanted
+from continuity.client.executing import Executing, Wanted
 
 if TYPE_CHECKING:
     from continuity.client.async_grants import AsyncGrant
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncStep:
+class AsyncStep(Executing):
     """As `Step`, with `async with`; `run` takes a coroutine function.
 
     >>> async with claim.step("fetch-prices", type="idempotent") as step:
@@ -28,41 +27,8 @@ class AsyncStep:
     """
 
     def __init__(self, grant: AsyncGrant, wanted: Wanted) -> None:
+        super().__init__(wanted)
         self._grant = grant
-        self._wanted = wanted
-        self._begun: Begun | None = None
-        self.result: Any = None
-        self.result_ref: str | None = None
-
-    @property
-    def step_id(self) -> str:
-        """Its name."""
-        return self._wanted.step_id
-
-    @property
-    def external_key(self) -> str | None:
-        """The key under which the other side knows it: the same for every attempt."""
-        return self._wanted.external_key
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it has still to be done."""
-        return self._attempt.is_new
-
-    @property
-    def attempt_id(self) -> int:
-        """The number of this attempt, or of the one that completed the step."""
-        return self._attempt.attempt_id
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether an earlier attempt may have taken effect: ask the other side by `external_key` first."""
-        return self._attempt.ambiguous
-
-    @property
-    def earlier_attempts(self) -> Sequence[EarlierAttempt]:
-        """The attempts before this one, and how they ended."""
-        return self._attempt.earlier_attempts
 
     async def run(self, function: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
         """What the function returns, in the form that JSON has for it; on a repeat without calling it."""
@@ -87,12 +53,6 @@ class AsyncStep:
             await self._complete()
         elif isinstance(error, Exception):
             await self._fail(error)
-
-    @property
-    def _attempt(self) -> Begun:
-        if self._begun is None:
-            raise RuntimeError("A step begins with its `with` block.")
-        return self._begun
 
     async def _complete(self) -> None:
         grant = self._grant

@@ -99,3 +99,49 @@ def encoded(result: Any) -> Encoded:
 def decoded(content: bytes, media: str) -> Any:
     """What `encoded` was given, in the form that JSON has for it."""
     return orjson.loads(content) if media.partition(";")[0].strip() == JSON_MEDIA else content
+
+
+class Executing:
+    """What both clients' steps are without any I/O: the name, the attempt and what it resulted in."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._begun: Begun | None = None
+        self.result: Any = None
+        self.result_ref: str | None = None
+
+    @property
+    def step_id(self) -> str:
+        """Its name."""
+        return self._wanted.step_id
+
+    @property
+    def external_key(self) -> str | None:
+        """The key under which the other side knows it: the same for every attempt."""
+        return self._wanted.external_key
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has still to be done."""
+        return self._attempt.is_new
+
+    @property
+    def attempt_id(self) -> int:
+        """The number of this attempt, or of the one that completed the step."""
+        return self._attempt.attempt_id
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether an earlier attempt may have taken effect: ask the other side by `external_key` first."""
+        return self._attempt.ambiguous
+
+    @property
+    def earlier_attempts(self) -> Sequence[EarlierAttempt]:
+        """The attempts before this one, and how they ended."""
+        return self._attempt.earlier_attempts
+
+    @property
+    def _attempt(self) -> Begun:
+        if self._begun is None:
+            raise RuntimeError("A step begins with its `with` block.")
+        return self._begun

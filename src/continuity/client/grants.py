@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from continuity.answers import Handover, Lease, WriteAnswer
+from continuity.answers import WriteAnswer
 from continuity.client import executing, tenure, wire
 from continuity.client.calls import Commands, Questions
 from continuity.client.errors import ContinuityError, Fenced, LeaseLost, Unavailable
+from continuity.client.holding import Holding
 from continuity.client.steps import Step
-from continuity.client.tenure import Ask, Tenure
+from continuity.client.tenure import Ask
 from continuity.client.wire import WriteOptions
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ T = TypeVar("T")
 log = logging.getLogger("continuity.client")
 
 
-class Grant(Commands, Questions):
+class Grant(Holding["Continuity"], Commands, Questions):
     """The right to work on a project (`Continuity.lease`) or on one of its tasks (`Continuity.claim`).
 
     Enter it with `with`. All calls of `Continuity` can be made on it, and carry its token. `lost` says whether it is
@@ -38,49 +39,9 @@ class Grant(Commands, Questions):
     """
 
     def __init__(self, client: Continuity, ask: Ask, *, command_id: str | None, named: bool) -> None:
-        self._client = client
-        self._wire = client._wire  # noqa: SLF001 - a grant is the client's other half
-        self._ask = ask
-        self._command_id = command_id
-        self._named = named
-        self._held: Tenure | None = None
-        self._workflow_id = ""
+        super().__init__(client, ask, command_id=command_id, named=named)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-
-    @property
-    def lease(self) -> Lease:
-        """What was granted."""
-        return self._tenure.lease
-
-    @property
-    def token(self) -> int:
-        """The fencing token."""
-        return self.lease["token"]
-
-    @property
-    def task_id(self) -> str | None:
-        """The claimed task; None for a lease on the project."""
-        return self.lease["task_id"]
-
-    @property
-    def project(self) -> str:
-        """The project that it is on."""
-        return self._wire.project
-
-    @property
-    def handover(self) -> Handover:
-        """What was taken over: predecessor, its last checkpoint, its open attempts, late results."""
-        return self.lease.get("handover", tenure.NO_HANDOVER)
-
-    @property
-    def lost(self) -> bool:
-        """Whether somebody else may have it by now: for good."""
-        return self._tenure.state == "lost"
-
-    def check(self) -> None:
-        """Raise LeaseLost if it is lost."""
-        self._tenure.check()
 
     def step(
         self,
@@ -102,14 +63,8 @@ class Grant(Commands, Questions):
         self.release_lease(self.task_id)
 
     def __enter__(self) -> Self:
-        if self._held is not None:
-            raise RuntimeError("A lease or claim is for one block: ask for another one.")
-        client = self._client
-        got = client._run(  # noqa: SLF001
-            tenure.granted(self._ask, self._wire_of, self._command_id, named=self._named)
-        )
-        self._wire = self._wire_of(got.answer)
-        self._held, self._workflow_id = Tenure(got), got.answer["workflow_id"]
+        got = self._client._run(self._asking())  # noqa: SLF001 - a grant is the client's other half
+        self._begin(got)
         name = f"renewal of token {got.lease['token']}"
         self._thread = threading.Thread(target=self._renew, name=name, daemon=True)
         self._thread.start()
@@ -131,15 +86,6 @@ class Grant(Commands, Questions):
             raise loss
         if not isinstance(error, LeaseLost):
             error.add_note(f"Besides: {loss.detail}")
-
-    @property
-    def _tenure(self) -> Tenure:
-        if self._held is None:
-            raise RuntimeError("A lease or claim begins with its `with` block.")
-        return self._held
-
-    def _wire_of(self, answer: WriteAnswer) -> wire.Wire:
-        return self._client._wire.of_project(answer.get("project"))  # noqa: SLF001
 
     def _run(self, steps: wire.Steps[T], *, late: bool = False) -> T:
         """Carry a call out while the grant is not lost; `late` for what has to be told even so."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from continuity.answers import EarlierAttempt
 from continuity.client import executing
 from continuity.client.errors import ContinuityError
-from continuity.client.executing import Begun, Wanted
+from continuity.client.executing import Executing, Wanted
 
 if TYPE_CHECKING:
     from continuity.client.grants import Grant
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Step:
+class Step(Executing):
     """One thing that an executor does, completed at most once, for ever; made by `Grant.step`.
 
     A `with` block cannot skip its body, so the body asks whether there is anything to do:
@@ -39,41 +38,8 @@ class Step:
     """
 
     def __init__(self, grant: Grant, wanted: Wanted) -> None:
+        super().__init__(wanted)
         self._grant = grant
-        self._wanted = wanted
-        self._begun: Begun | None = None
-        self.result: Any = None
-        self.result_ref: str | None = None
-
-    @property
-    def step_id(self) -> str:
-        """Its name."""
-        return self._wanted.step_id
-
-    @property
-    def external_key(self) -> str | None:
-        """The key under which the other side knows it: the same for every attempt."""
-        return self._wanted.external_key
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it has still to be done."""
-        return self._attempt.is_new
-
-    @property
-    def attempt_id(self) -> int:
-        """The number of this attempt, or of the one that completed the step."""
-        return self._attempt.attempt_id
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether an earlier attempt may have taken effect: ask the other side by `external_key` first."""
-        return self._attempt.ambiguous
-
-    @property
-    def earlier_attempts(self) -> Sequence[EarlierAttempt]:
-        """The attempts before this one, and how they ended."""
-        return self._attempt.earlier_attempts
 
     def run(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """What the function returns, in the form that JSON has for it; on a repeat without calling it."""
@@ -98,12 +64,6 @@ class Step:
             self._complete()
         elif isinstance(error, Exception):
             self._fail(error)
-
-    @property
-    def _attempt(self) -> Begun:
-        if self._begun is None:
-            raise RuntimeError("A step begins with its `with` block.")
-        return self._begun
 
     def _complete(self) -> None:
         grant = self._grant
