@@ -6,10 +6,10 @@ Plain dicts on the wire and in Python alike; times are RFC 3339 in UTC, ids lowe
 from typing import Any, Literal, NotRequired, TypedDict
 
 from continuity.core.next_step import NextStep
-from continuity.core.records import Blocker, Checkpoint, Goal, StepStatus, StepType, Task
+from continuity.core.records import Attempt, Blocker, Checkpoint, Goal, StepType, Task
 
 __all__ = [
-    "ActiveWorkState", "BatchAnswer", "Blocker", "Checkpoint", "CommandOutcome", "EarlierAttempt", "EventDocument",
+    "ActiveWorkState", "Attempt", "BatchAnswer", "Blocker", "Checkpoint", "CommandOutcome", "EventDocument",
     "EventPage", "Goal", "Handover", "LateResult", "LateResultPage", "Lease", "NextStep", "OpenAttempt",
     "Predecessor", "ProblemDocument", "ProjectPage", "ProjectSummary", "StepAnswer", "StoredResult", "Task",
     "WriteAnswer",
@@ -74,18 +74,6 @@ class Lease(TypedDict):
     handover: NotRequired[Handover]
 
 
-class EarlierAttempt(TypedDict):
-    """An attempt of the step before this one. `open`: it never said how it ended."""
-
-    attempt_id: int
-    token: int
-    seq: int
-    started_at: str
-    status: StepStatus
-    ended_at: NotRequired[str]
-    error: NotRequired[str]
-
-
 class StepAnswer(TypedDict):
     """What became of a step. `begun`: go ahead, as `attempt_id`. `already_completed`: here is its result.
 
@@ -98,7 +86,7 @@ class StepAnswer(TypedDict):
     external_key: NotRequired[str | None]
     attempt_id: NotRequired[int]
     ambiguous: NotRequired[bool]
-    earlier_attempts: NotRequired[list[EarlierAttempt]]
+    earlier_attempts: NotRequired[list[Attempt]]
     completed_at: NotRequired[str]
     result_ref: NotRequired[str | None]
     result_checksum: NotRequired[str | None]

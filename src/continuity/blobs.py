@@ -6,7 +6,6 @@ and what is read is compared with its name. Therefore a blob is never served dam
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -14,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from continuity import files
 from continuity.config import Settings
 from continuity.errors import ConfigError, IntegrityError, Retryable
 
@@ -91,17 +91,8 @@ class Folder:
             if self._is_sound(ref, path):
                 return ref
             self._prepare(path.parent)
-            descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")  # 0600 from the first moment
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                # Over a damaged one, too; over one that somebody else has just written, it changes nothing.
-                Path(draft).replace(path)
-            except BaseException:
-                Path(draft).unlink(missing_ok=True)
-                raise
+            # Over a damaged one, too; over one that somebody else has just written, it changes nothing.
+            files.replace(path, content)
             _sync(path.parent)
         return ref
 

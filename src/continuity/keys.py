@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
+from continuity import files
 from continuity.core.ids import NAME
 from continuity.core.limits import OPERATOR_CHARACTERS_MAX
 from continuity.core.records import OperatorKind
@@ -80,7 +80,7 @@ def ensure_local_key(data_dir: Path) -> str:
         key = _read_local(path)
         if key is None:
             key = _new_key()
-            _replace(path, f"{key}\n")
+            files.replace(path, f"{key}\n".encode("ascii"))
         if digest(key) not in {row["sha256"] for row in _read(data_dir / KEYS_FILE)}:
             _append(data_dir, key, tenant=LOCAL_TENANT, operator_id="local", operator_kind="human")
     return key
@@ -118,7 +118,7 @@ def revoke_key(data_dir: Path, key_id: str) -> bool:
         kept = [row for row in rows if _caller(row).key_id != key_id]
         if len(kept) == len(rows):
             return False
-        _replace(data_dir / KEYS_FILE, json.dumps({"keys": kept}, indent=1))
+        files.replace(data_dir / KEYS_FILE, json.dumps({"keys": kept}, indent=1).encode("ascii"))
     return True
 
 
@@ -162,21 +162,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _append(data_dir: Path, key: str, *, tenant: str, operator_id: str, operator_kind: str) -> None:
     row = {"sha256": digest(key), "tenant": tenant, "operator_id": operator_id, "operator_kind": operator_kind}
     path = data_dir / KEYS_FILE
-    _replace(path, json.dumps({"keys": [*_read(path), row]}, indent=1))
-
-
-def _replace(path: Path, text: str) -> None:
-    # mkstemp makes the file 0600 from the first moment; the rename shows it whole or not at all.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    files.replace(path, json.dumps({"keys": [*_read(path), row]}, indent=1).encode("ascii"))
 
 
 @contextmanager

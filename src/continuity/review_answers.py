@@ -6,11 +6,11 @@ The counterpart of `continuity.answers`, and like it plain dicts on the wire and
 from typing import Literal, NotRequired, TypedDict
 
 from continuity.core.explain import Candidate, Explanation, PassedOver, RuleExplained
-from continuity.core.records import Checkpoint, StepStatus, StepType, Task
+from continuity.core.records import Checkpoint, Step, Task
 
 __all__ = [
-    "AttemptTold", "Candidate", "Explanation", "HistoryEntry", "PassedOver", "ProblemTold", "RuleExplained",
-    "SnapshotPage", "SnapshotTold", "StateDiff", "StepTold", "TaskHistory", "Verdict",
+    "Candidate", "Explanation", "HistoryEntry", "PassedOver", "ProblemTold", "RuleExplained",
+    "SnapshotPage", "SnapshotTold", "StateDiff", "TaskHistory", "Verdict",
 ]  # fmt: skip
 
 Kind = Literal["event", "takeover", "attempt", "late_result"]
@@ -45,31 +45,6 @@ class HistoryEntry(TypedDict):
     result_ref: NotRequired[str]
 
 
-class AttemptTold(TypedDict):
-    """One try of a step, and how it ended; `open`: nobody said."""
-
-    attempt_id: int
-    token: int
-    seq: int
-    started_at: str
-    status: StepStatus
-    ended_at: NotRequired[str]
-    error: NotRequired[str]
-
-
-class StepTold(TypedDict):
-    """A step of the task, with all its attempts."""
-
-    step_id: str
-    step_type: StepType
-    task_id: str | None
-    external_key: str | None
-    status: StepStatus
-    attempts: list[AttemptTold]
-    result_ref: NotRequired[str]
-    result_checksum: NotRequired[str]
-
-
 class TaskHistory(TypedDict):
     """A task from its beginning, in order. `task` is null when a rollback has taken it away; it has a history still."""
 
@@ -79,7 +54,7 @@ class TaskHistory(TypedDict):
     as_of_seq: int
     task: Task | None
     checkpoint: Checkpoint | None
-    steps: list[StepTold]
+    steps: list[Step]
     entries: list[HistoryEntry]
     has_more: bool
     next_after_seq: int

@@ -225,6 +225,16 @@ def missing(workflow_id: str, name: str) -> IntegrityError:
     return IntegrityError(detail, workflow_id=workflow_id, field=name)
 
 
+def hole(head: Head, seq: int) -> IntegrityError:
+    """An event of the journal is not in its place."""
+    return IntegrityError(
+        f"Event {seq} of workflow {head.workflow_id} is missing, or does not follow the one before.",
+        workflow_id=head.workflow_id,
+        event_seq=seq,
+        field="event_seq",
+    )
+
+
 def checksum_of(leaves: Iterable[tuple[str, bytes]], token_counter: int = 0) -> str:
     """The state's checksum from all its leaves, each as (`collection/key`, digest), in any order."""
     buckets: list[list[bytes]] = [[] for _ in range(tree.BUCKETS)]

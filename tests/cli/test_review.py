@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from continuity.cli import app, review_views
+from continuity.cli import review_views
 from continuity.cli.exits import Exit
 from continuity.core.explain import explain
 from continuity.review import NoSuchSeq, wording
@@ -26,19 +26,8 @@ ASKED = [
 
 
 @pytest.fixture
-def run(stage, monkeypatch, capfd, tmp_path):
-    monkeypatch.setenv("CONTINUITY_HOME", str(tmp_path))
-    monkeypatch.setenv("CONTINUITY_API_URL", str(stage.http.base_url))
-    monkeypatch.setenv("CONTINUITY_KEY", stage.key)
-    monkeypatch.setenv("CONTINUITY_PROJECT", "known")
-    monkeypatch.setattr("continuity.cli.options.DEADLINE_SECONDS", 5.0)
-
-    def call(*words):
-        code = app.main(words)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def deadline_seconds():
+    return 5.0
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from continuity import keys
-from continuity.cli import app, views
+from continuity.cli import views
 from continuity.cli.exits import MEANINGS, Exit
 from continuity.core.refusals import REFUSALS
 from continuity.errors import IntegrityError, Retryable
@@ -60,22 +60,6 @@ STEP: Any = {
     "blockers": [{"text": "no key", "clears_when": "ops answer"}], "as_of_seq": 12, "state_checksum": "ab" * 32,
     "rank": {"rule": 1, "name": "doing", "key": [12]},
 }  # fmt: skip
-
-
-@pytest.fixture
-def run(stage, monkeypatch, capfd, tmp_path):
-    monkeypatch.setenv("CONTINUITY_HOME", str(tmp_path))
-    monkeypatch.setenv("CONTINUITY_API_URL", str(stage.http.base_url))
-    monkeypatch.setenv("CONTINUITY_KEY", stage.key)
-    monkeypatch.setenv("CONTINUITY_PROJECT", "known")
-    monkeypatch.setattr("continuity.cli.options.DEADLINE_SECONDS", 0.3)
-
-    def call(*words):
-        code = app.main(words)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize(("words", "command_type", "body"), VERBS, ids=[" ".join(row[0][:3]) for row in VERBS])

@@ -1,10 +1,13 @@
 """The whole stack, every service a process of its own, for the tests of API, SDK and command line together."""
 
+import json
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -37,3 +40,24 @@ def live(data_home: Callable[[], Path]) -> Iterator[Live]:
 @pytest.fixture
 def project() -> str:
     return f"p-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def run(live: Live, project: str) -> Callable[..., Any]:
+    """Calls the command line as a process: what the last line says."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
+    environment = {**plain, "CONTINUITY_HOME": str(live.settings.data_dir), "CONTINUITY_PROJECT": project}
+
+    def call(*words: str, code: int = 0) -> Any:
+        ended = subprocess.run(
+            [sys.executable, "-m", "continuity.cli", *words, "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return json.loads(ended.stdout.splitlines()[-1])
+
+    return call

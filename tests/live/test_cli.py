@@ -10,26 +10,6 @@ import pytest
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-def run(live, project):
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
-    environment = {**plain, "CONTINUITY_HOME": str(live.settings.data_dir), "CONTINUITY_PROJECT": project}
-
-    def call(*words, code=0):
-        ended = subprocess.run(
-            [sys.executable, "-m", "continuity.cli", *words, "--json"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return json.loads(ended.stdout.splitlines()[-1])
-
-    return call
-
-
 def test_a_person_drives_a_project_from_the_shell_with_nothing_set_but_the_folder(run, project):
     goal = run("goal", "create", "Release", "--priority", "5")["goal_id"]
     task = run("task", "add", goal, "Write")["task_id"]

@@ -1,10 +1,6 @@
 """An incident's review on the whole stack: what was answered then, an export and its proof, by SDK and shell."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -15,22 +11,6 @@ from continuity.review import verify_file
 from tests.format import independent_verifier
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def run(live, project):
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
-    environment = {**plain, "CONTINUITY_HOME": str(live.settings.data_dir), "CONTINUITY_PROJECT": project}
-
-    def call(*words, code=0):
-        ended = subprocess.run(
-            [sys.executable, "-m", "continuity.cli", *words, "--json"],
-            env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return json.loads(ended.stdout.splitlines()[-1])
-
-    return call
 
 
 @pytest.fixture

@@ -18,7 +18,18 @@ from continuity.core.next_step import Action, Choice, NextStep, Rank, answer, ch
 from continuity.core.records import Checkpoint, Event, Goal, Task
 from continuity.core.state import State
 from continuity.errors import IntegrityError
-from continuity.rows import CheckpointRow, EntityRow, GoalRow, Head, TaskRow, checked, checksum_of, event_of, missing
+from continuity.rows import (
+    CheckpointRow,
+    EntityRow,
+    GoalRow,
+    Head,
+    TaskRow,
+    checked,
+    checksum_of,
+    event_of,
+    hole,
+    missing,
+)
 
 Columns = Sequence[Any]
 Document = dict[str, Any]
@@ -169,12 +180,12 @@ def events_of(head: Head, rows: Sequence[Columns], after_seq: int, limit: int) -
     for columns in rows:
         event = event_in(head.workflow_id, columns)
         if event["event_seq"] != seq + 1 or previous not in (None, event["prev_hash"]):
-            raise _hole(head, seq + 1)
+            raise hole(head, seq + 1)
         seq, previous = event["event_seq"], event["event_hash"]
         events.append(event)
     at_end = seq >= head.head_seq
     if (not at_end and len(events) < limit) or (seq == head.head_seq and previous not in (None, head.head_hash)):
-        raise _hole(head, seq + 1 if not at_end else seq)
+        raise hole(head, seq + 1 if not at_end else seq)
     return events
 
 
@@ -193,15 +204,6 @@ def event_in(workflow_id: str, columns: Columns) -> Event:
 
 EVENT_SEQ = list(Event.__annotations__).index("event_seq")
 WORKFLOW_ID = list(Event.__annotations__).index("workflow_id")
-
-
-def _hole(head: Head, seq: int) -> IntegrityError:
-    return IntegrityError(
-        f"Event {seq} of workflow {head.workflow_id} is missing, or does not follow the one before.",
-        workflow_id=head.workflow_id,
-        event_seq=seq,
-        field="event_seq",
-    )
 
 
 def late_results_of(rows: Sequence[Columns]) -> list[LateResult]:

@@ -5,15 +5,16 @@ from types import UnionType
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from continuity import answers, review_answers
+from continuity.core import records
 
 SHAPES = (
     answers.WriteAnswer, answers.CommandOutcome, answers.BatchAnswer, answers.ActiveWorkState, answers.EventPage,
     answers.EventDocument, answers.ProjectPage, answers.ProjectSummary, answers.ProblemDocument, answers.NextStep,
     answers.Goal, answers.Task, answers.Checkpoint, answers.Blocker, answers.Lease, answers.Handover,
     answers.Predecessor, answers.OpenAttempt, answers.LateResult, answers.LateResultPage, answers.StepAnswer,
-    answers.EarlierAttempt, answers.StoredResult, review_answers.Explanation, review_answers.RuleExplained,
+    answers.Attempt, answers.StoredResult, review_answers.Explanation, review_answers.RuleExplained,
     review_answers.Candidate, review_answers.PassedOver, review_answers.StateDiff, review_answers.TaskHistory,
-    review_answers.HistoryEntry, review_answers.StepTold, review_answers.AttemptTold, review_answers.SnapshotPage,
+    review_answers.HistoryEntry, records.Step, review_answers.SnapshotPage,
     review_answers.SnapshotTold, review_answers.Verdict, review_answers.ProblemTold,
 )  # fmt: skip
 _PLAIN: dict[Any, dict[str, Any]] = {

@@ -28,6 +28,7 @@ Project = Annotated[
     ),
 ]
 AtSeq = Annotated[int | None, typer.Option("--at-seq", metavar="SEQ", min=1, help="As it was after that event.")]
+ForOwner = Annotated[str | None, typer.Option("--for", metavar="NAME", help="Leave out what others have claimed.")]
 GoalId = Annotated[str, typer.Argument(metavar="GOAL_ID", show_default=False)]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", show_default=False)]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from continuity.cli import output
-from continuity.cli.options import ANY_PROJECT, AtSeq, Json, Project, connect
+from continuity.cli.options import ANY_PROJECT, AtSeq, ForOwner, Json, Project, connect
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def next_step(
     project: Project = "",
-    for_owner: Annotated[
-        str | None, typer.Option("--for", metavar="NAME", help="Leave out what others have claimed.")
-    ] = None,
+    for_owner: ForOwner = None,
     at_seq: AtSeq = None,
     json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from continuity.cli import output
 from continuity.cli.exits import Exit
-from continuity.cli.options import AtSeq, Json, Project, connect
+from continuity.cli.options import AtSeq, ForOwner, Json, Project, connect
 
 if TYPE_CHECKING:
     from continuity.config import Settings
@@ -24,9 +24,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     project: Project = "",
     at_seq: AtSeq = None,
-    for_owner: Annotated[
-        str | None, typer.Option("--for", metavar="NAME", help="Leave out what others have claimed.")
-    ] = None,
+    for_owner: ForOwner = None,
     json: Json = False,
 ) -> None:
     """Why this step: the rule that chose, the candidates with their ranks, and why the rules before it had none."""

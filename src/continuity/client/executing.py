@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from continuity.answers import EarlierAttempt
+from continuity.answers import Attempt
 from continuity.client.errors import InvalidForm
 from continuity.client.wire import Steps, Wire
 from continuity.core.fields import DIGEST_TEXT
@@ -22,7 +22,7 @@ class Begun(NamedTuple):
     attempt_id: int
     is_new: bool
     ambiguous: bool = False
-    earlier_attempts: Sequence[EarlierAttempt] = ()
+    earlier_attempts: Sequence[Attempt] = ()
     result_ref: str | None = None
     result: Any = None
 
@@ -136,7 +136,7 @@ class Executing:
         return self._attempt.ambiguous
 
     @property
-    def earlier_attempts(self) -> Sequence[EarlierAttempt]:
+    def earlier_attempts(self) -> Sequence[Attempt]:
         """The attempts before this one, and how they ended."""
         return self._attempt.earlier_attempts
 

@@ -5,16 +5,15 @@ kernel lets go of it however that process ends. `run/state.json` says what runs;
 over. Both are in the data folder, so two data folders never meet.
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import signal
-import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from continuity import files
 from continuity.embedded.process import Identity
 
 RUN_FOLDER = "run"
@@ -129,17 +128,7 @@ def write(data_dir: Path, parts: list[PartState]) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Give a file, readable by its owner only, this text: a reader sees the old one or the new one. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(draft).unlink()
-        raise
+    files.replace(path, text.encode())
 
 
 def instant(seconds: float) -> str:

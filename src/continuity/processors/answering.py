@@ -103,25 +103,20 @@ def counts_of(command: Command | None, outcome: Outcome) -> tuple[str, ...]:
     return (status,)
 
 
-def is_too_late(command: Command, state: State, outcome: Outcome) -> bool:
-    """Whether an executor that lost its grant has found out something that would be lost with it."""
-    if command.command_type != "complete_step" or not isinstance(outcome, Rejected) or outcome.code not in TOO_LATE:
-        return False
+def late_result(command: Command, state: State, timestamp: int) -> dict[str, Any] | None:
+    """What a completion that was refused too late has found out, for the mark that follows: never applied, and never
+    thrown away. None where nothing would be lost.
+    """
     body = canonical.loads_canonical(command.body)
     step = state.steps.get(body["step_id"]) or {}
-    return body.get("result_ref") not in (None, step.get("result_ref"))
-
-
-def late_result(command: Command, state: State, timestamp: int) -> dict[str, Any]:
-    """A completion that was refused, for the mark that follows: never applied, and never thrown away."""
-    body = canonical.loads_canonical(command.body)
-    step = state.steps.get(body["step_id"])
+    if body.get("result_ref") in (None, step.get("result_ref")):
+        return None
     names = ("step_id", "attempt_id", "result_ref", "result_checksum")
     return {name: body[name] for name in names} | {
         "workflow_id": command.workflow_id,
         "tenant": command.tenant,
         "project": command.project,
-        "task_id": step and step["task_id"],
+        "task_id": step.get("task_id"),
         "fencing_token": command.fencing_token,
         "operator_id": command.operator_id,
         "command_id": command.command_id,

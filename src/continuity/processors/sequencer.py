@@ -28,12 +28,12 @@ from continuity.core.seal import Damaged, own_record
 from continuity.core.state import State
 from continuity.errors import IntegrityError, Retryable
 from continuity.processors.answering import (
+    TOO_LATE,
     Answer,
     CommandRecord,
     Decided,
     answer,
     counts_of,
-    is_too_late,
     kept,
     late_result,
 )
@@ -173,11 +173,14 @@ class Sequencer:
     def _past(self, command: Command, state: State, store: WorkStore) -> State | Rejected | None:
         """The older state that a rollback or a fork goes back to, where there can be one."""
         wanted = origin(command)
-        if wanted is None or (wanted[0] == state.workflow_id and wanted[1] >= state.head_seq):
+        if wanted is None:
+            return None
+        is_fork = wanted[0] != state.workflow_id
+        if state.head_seq if is_fork else wanted[1] >= state.head_seq:
             return None
         try:
             past = store.past(*wanted)
-            if past.workflow_id != state.workflow_id:
+            if is_fork:
                 store.keep_base(past)
         except Retryable as error:
             return Rejected("unavailable", error.detail)
@@ -198,10 +201,11 @@ class Sequencer:
         return self._renewals.renew(state, token, now) if token in state.lookup.tokens else None
 
     def _late_result(self, command: Command | None, timestamp: int, outcome: Outcome) -> dict[str, Any] | None:
-        if command is None or command.command_type != "complete_step" or command.workflow_id not in self.cache:
+        if command is None or command.command_type != "complete_step":
             return None
-        state = self.cache.get(command.workflow_id)
-        return late_result(command, state, timestamp) if is_too_late(command, state, outcome) else None
+        if not isinstance(outcome, Rejected) or outcome.code not in TOO_LATE:
+            return None
+        return late_result(command, self.cache.get(command.workflow_id), timestamp)
 
     def _answer(self, decided: Decided) -> Answer:
         for name in counts_of(decided.command, decided.outcome):

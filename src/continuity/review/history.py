@@ -10,11 +10,11 @@ from typing import Any, Final, cast
 from continuity.contract import LateResultRow
 from continuity.core.canonical import loads_canonical
 from continuity.core.ids import instant
-from continuity.core.records import Event
+from continuity.core.records import Event, Step
 from continuity.core.state import State
 from continuity.postgres import BoundedConnection
 from continuity.review import journal, wording
-from continuity.review_answers import HistoryEntry, Kind, StepTold, TaskHistory
+from continuity.review_answers import HistoryEntry, Kind, TaskHistory
 from continuity.rows import Head, checked
 
 LATE: Final = """
@@ -57,7 +57,7 @@ def of_task(
         as_of_seq=state.head_seq,
         task=task,
         checkpoint=state.checkpoints.get(task_id),
-        steps=cast("list[StepTold]", sorted(steps, key=lambda step: step["attempts"][0]["seq"])),
+        steps=cast("list[Step]", sorted(steps, key=lambda step: step["attempts"][0]["seq"])),
         entries=entries,
         has_more=has_more,
         next_after_seq=last["event_seq"] if last is not None else max(after_seq, begin),

@@ -12,7 +12,7 @@ from continuity.core.ids import ZERO_HASH
 from continuity.core.records import Event
 from continuity.errors import IntegrityError
 from continuity.postgres import SCHEMA, BoundedConnection
-from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, checked, event_of, missing
+from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, checked, event_of, hole, missing
 
 STATEMENT_SECONDS_MAX: Final = 30
 CHUNK_EVENTS: Final = 1_000
@@ -104,22 +104,13 @@ def verified(
         except seal.Damaged as damage:
             raise of_damage(damage, head.workflow_id) from None
         if event["workflow_id"] != head.workflow_id or not chain_fits(seq, previous or event["prev_hash"], event):
-            raise _hole(head, seq + 1)
+            raise hole(head, seq + 1)
         seq, previous = event["event_seq"], event["event_hash"]
         yield event
     if seq != max(end, after_seq) or (seq == head.head_seq and previous not in (None, head.head_hash)):
-        raise _hole(head, seq + 1 if seq != end else seq)
+        raise hole(head, seq + 1 if seq != end else seq)
 
 
 def of_damage(damage: seal.Damaged, workflow_id: str) -> IntegrityError:
     """What the core found, as an error of ours."""
     return IntegrityError(damage.detail, workflow_id=workflow_id, event_seq=damage.event_seq, field=damage.field)
-
-
-def _hole(head: Head, seq: int) -> IntegrityError:
-    return IntegrityError(
-        f"Event {seq} of workflow {head.workflow_id} is missing, or does not follow the one before.",
-        workflow_id=head.workflow_id,
-        event_seq=seq,
-        field="event_seq",
-    )
