@@ -7,12 +7,12 @@ and states it holds that payload and delta tell the same, and that no event brea
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from continuity.core import grants, seal
+from continuity.core import history, seal
 from continuity.core.breaches import breaches, malformed
 from continuity.core.canonical import loads_canonical, text
 from continuity.core.delta import of_changes
 from continuity.core.evolve import UnknownEventType, changes
-from continuity.core.history import base_digest, differences
+from continuity.core.history import base_digest
 from continuity.core.ids import instant
 from continuity.core.records import Change, Event
 from continuity.core.restore import advance
@@ -103,7 +103,7 @@ class Audit:
         past = self._kept.get(payload["to_seq"])
         if past is None or (past.head_hash, past.checksum) != (payload["to_hash"], payload["to_state_checksum"]):
             return None
-        return differences(before, past) + grants.changes(before, ROLLBACK, payload, seq, at)
+        return history.changes(before, past, payload, seq, at)
 
 
 def _lead_to_one_state(before: State, made: list[Change], event: Event) -> bool:

@@ -4,13 +4,13 @@ An event that the sequencer decided breaks none of these. What only it knew, the
 history proves itself. (FORMAT.md, "What history proves", says the same for other languages.)
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from continuity.core import transitions as table
 from continuity.core.decide import OPERATOR_KINDS, PRINTABLE
-from continuity.core.grants import ACTING, GRANTING, WORKFLOW
+from continuity.core.fields import DIGEST_TEXT
+from continuity.core.grants import ACTING, GRANTING, KEEP_FAILING, WORKFLOW
 from continuity.core.ids import NIL, UUID_TEXT, entity_id, event_id, instant, micros_of, workflow_id
 from continuity.core.limits import JSON_INTEGER_MAX, SILENT_DEATHS_MAX
 from continuity.core.liveness import SECOND
@@ -24,8 +24,6 @@ Breach = tuple[str, str]
 COMMANDS: Final = {event_type: command for command, event_type in table.EVENT_TYPES.items()}
 OUTLIVING: Final = frozenset({"lease_released", "step_completed", "step_failed"})
 """What ends a claim or an attempt, also where a rollback has undone the task meanwhile: then it is of no goal."""
-DIGEST: Final = re.compile("[0-9a-f]{64}")
-KEEP_FAILING: Final = "executors_keep_failing:"
 """So begins the blocker of a claim that gave up: the one transition that needs no grant."""
 
 
@@ -50,7 +48,7 @@ def malformed(event: Event) -> Iterator[Breach]:
         yield "timestamp", "it is no time of a log"
     if not UUID_TEXT.fullmatch(event["command_id"]) or event["command_id"] == NIL:
         yield "command_id", "it is no id of a command"
-    if not DIGEST.fullmatch(event["command_digest"]):
+    if not DIGEST_TEXT.fullmatch(event["command_digest"]):
         yield "command_digest", "it is no digest"
     if event["operator_kind"] not in OPERATOR_KINDS:
         yield "operator_kind", "there is no such kind"

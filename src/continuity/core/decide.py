@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from continuity.core import canonical, commands, delta, grants, history, limits, repeats, steps, work
 from continuity.core import transitions as table
-from continuity.core.commands import BeginStep, Body, CompleteStep, FailStep
+from continuity.core.commands import Body
 from continuity.core.evolve import changes
 from continuity.core.fields import FormError
 from continuity.core.ids import NAME, NIL, UUID_TEXT, event_id, instant, workflow_id
@@ -24,7 +24,8 @@ from continuity.core.seal import PRODUCER_VERSION, digest, seal
 from continuity.core.state import State
 
 _SENDER = attrgetter("tenant", "project", "workflow_id", "operator_id", "operator_kind", "session_id")
-GATED = frozenset(table.TASK_TRANSITIONS) | {"update_checkpoint", "begin_step", "complete_step", "fail_step"}
+GATED = frozenset(command for command, event_type in table.EVENT_TYPES.items() if event_type in grants.ACTING)
+"""What tells that an executor is alive is what only the holder may do."""
 BYTES_OF_A_CHARACTER = 4
 OPERATOR_KINDS = ("human", "agent", "automation", "device")
 PRINTABLE = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{limits.OPERATOR_CHARACTERS_MAX}}}")
@@ -101,7 +102,7 @@ def _pass_fence(state: State, command: Command, body: Body, now: int, liveness: 
     if not state.grants or command.command_type not in GATED:
         return []
     task_id = getattr(body, "task_id", None)
-    if isinstance(body, BeginStep | CompleteStep | FailStep):
+    if isinstance(body, steps.StepCommand):
         task_id = steps.task_of(state, body, command.fencing_token)
     return grants.pass_fence(state, command, now, liveness, task_id)
 

@@ -106,10 +106,6 @@ def _nothing(state: State, payload: Payload, seq: int, at: str) -> list[Change]:
     return []  # of the work; `grants.changes` sees to the rest
 
 
-def _step_begun(state: State, payload: Payload, seq: int, at: str) -> list[Change]:
-    return steps.begun(state, payload, seq, at)
-
-
 def _step_completed(state: State, payload: Payload, seq: int, at: str) -> list[Change]:  # noqa: ARG001
     return steps.ended(state, payload, "completed", at)
 
@@ -142,7 +138,7 @@ _EVOLUTIONS: Final[dict[str, Callable[[State, Payload, int, str], list[Change]]]
     "lease_acquired": _nothing,
     "lease_released": _nothing,
     "task_claimed": _task_claimed,
-    "step_begun": _step_begun,
+    "step_begun": steps.begun,
     "step_completed": _step_completed,
     "step_failed": _step_failed,
     "project_forked": _nothing,

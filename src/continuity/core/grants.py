@@ -11,12 +11,16 @@ from typing import Any
 from continuity.core import commands, limits
 from continuity.core.ids import entity_id, instant
 from continuity.core.liveness import SECOND, Liveness
+from continuity.core.next_step import is_ready
 from continuity.core.outcome import Answered, Context, Draft, Refusal, Result
-from continuity.core.records import Blocker, Change, Command, Voided
+from continuity.core.records import Blocker, Change, Command, Task, Voided
 from continuity.core.state import TOKEN_COUNTER, State
 
 WORKFLOW = "workflow"
 """The key of the lease among the grants; a claim's key is its task."""
+
+KEEP_FAILING = "executors_keep_failing:"
+"""So begins the blocker of a claim that gave up: the one transition that needs no grant."""
 
 GRANTING = frozenset({"lease_acquired", "task_claimed"})
 ACTING = frozenset(
@@ -60,13 +64,10 @@ def pass_fence(state: State, command: Command, now: int, liveness: Liveness, tas
 
 def pass_all(context: Context) -> list[Voided]:
     """For what concerns all work at once: every grant must be the command's own, or have run out."""
-    state, now, liveness = context.state, context.now, context.liveness
-    others = [grant for grant in state.grants.values() if grant["token"] != context.command.fencing_token]
-    for grant in sorted(others, key=lambda each: each["token"]):
-        until = liveness.expiry(grant)
-        if until > now:
-            raise Refusal("lease_held", f"{_thing(grant)} is held by {grant['owner_id']} until {instant(until)}.")
-    return sorted((_voided(grant, liveness, "expired") for grant in others), key=lambda each: each["token"])
+    own = context.command.fencing_token
+    others = [grant for grant in context.state.grants.values() if grant["token"] != own]
+    in_order = sorted(others, key=lambda each: each["token"])
+    return [_taken(grant, context.now, context.liveness, own=False) for grant in in_order]
 
 
 # The rules.
@@ -249,7 +250,7 @@ def _handover(state: State, task_id: str | None, voided: list[Voided]) -> Result
 def _given_up(task: Mapping[str, Any], voided: list[Voided]) -> Draft:
     """The fifth in a row: the task is blocked instead of being handed out again."""
     text = (
-        f"executors_keep_failing: {limits.SILENT_DEATHS_MAX} executors in a row vanished"
+        f"{KEEP_FAILING} {limits.SILENT_DEATHS_MAX} executors in a row vanished"
         " without a checkpoint, a transition or a step."
     )
     blocker = Blocker(text=text, clears_when="Somebody has found out why, and starts the task again.")
@@ -287,24 +288,20 @@ def _claimable(state: State, now: int, liveness: Liveness) -> Iterator[str]:
     for priority in sorted(priorities, reverse=True):
         equal = (goal["goal_id"] for goal in waiting if goal["status"] == "active" and goal["priority"] == priority)
         queues = ((state.tasks[task_id] for task_id in state.lookup.todo[goal_id]) for goal_id in equal)
-        ready = ((task for task in queue if _is_ready(state, task) and is_free(task["task_id"])) for queue in queues)
+        ready = ((task for task in queue if is_ready(state, task) and is_free(task["task_id"])) for queue in queues)
         found = [task for queue in ready if (task := next(queue, None)) is not None]
         if found:
             yield min(found, key=lambda task: task["created_seq"])["task_id"]
 
 
-def _is_ready(state: State, task: Mapping[str, Any]) -> bool:
-    return all(state.tasks[needed]["status"] == "done" for needed in task["depends_on"])
-
-
-def _check_claimable(state: State, task: Mapping[str, Any]) -> None:
+def _check_claimable(state: State, task: Task) -> None:
     task_id, status = task["task_id"], task["status"]
     if status not in ("todo", "doing"):
         raise Refusal("illegal_transition", f"Task {task_id} is {status}: a claim takes one that is todo or doing.")
     goal = state.goals[task["goal_id"]]
     if goal["status"] != "active":
         raise Refusal("goal_paused", f"Goal {task['goal_id']} of task {task_id} is {goal['status']}.")
-    if status == "todo" and not _is_ready(state, task):
+    if status == "todo" and not is_ready(state, task):
         raise Refusal("unmet_dependencies", f"Task {task_id} waits for tasks that are not done.")
 
 

@@ -4,7 +4,9 @@ The prefix below a head cannot change, so an older state is an argument like any
 nothing away: a rollback compensates, and can be rolled back itself; a fork begins a new workflow on another's state.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 from continuity.core import canonical, commands, grants
 from continuity.core.fields import FormError
@@ -42,9 +44,7 @@ def rollback(context: Context, body: commands.Rollback) -> Draft:
     past = _past(context)
     payload = {"to_seq": past.head_seq, "to_hash": past.head_hash, "to_state_checksum": past.checksum}
     payload |= {"voided": voided} if voided else {}
-    changes = differences(state, past)
-    seq, at = state.head_seq + 1, instant(context.now)
-    return Draft(payload, changes=changes + grants.changes(state, "rolled_back", payload, seq, at))
+    return Draft(payload, changes=changes(state, past, payload, state.head_seq + 1, instant(context.now)))
 
 
 def fork(context: Context, body: commands.ForkProject) -> Draft:
@@ -73,9 +73,10 @@ def base_digest(past: State) -> str:
     return sha256(canonical.dumps(past.work)).hexdigest()
 
 
-def differences(state: State, past: State) -> list[Change]:
-    """What brings goals, tasks and checkpoints back to how they stood in `past`."""
-    return [change for name in ROLLED_BACK for change in _differences(state, past, name)]
+def changes(state: State, past: State, payload: Mapping[str, Any], seq: int, at: str) -> list[Change]:
+    """What a rollback with this payload does: the work as it stood in `past`, and the grants that it ends."""
+    back = [change for name in ROLLED_BACK for change in _differences(state, past, name)]
+    return back + grants.changes(state, "rolled_back", payload, seq, at)
 
 
 def _past(context: Context) -> State:

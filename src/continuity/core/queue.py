@@ -4,6 +4,7 @@ Whoever claims the next task looks at the first few; 10,000 of them must not mak
 `created_seq` and its id, and slots rest in chunks, so that a change copies one chunk and the list of them.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -52,14 +53,7 @@ class Queue:
 
     def _chunk_of(self, slot: bytes) -> int:
         """The last chunk that does not begin after `slot`, or the first."""
-        low, high = 0, len(self.chunks)
-        while low < high:
-            middle = (low + high) // 2
-            if self.chunks[middle][:SLOT] <= slot:
-                low = middle + 1
-            else:
-                high = middle
-        return max(low - 1, 0)
+        return max(bisect_right(self.chunks, slot, key=lambda chunk: chunk[:SLOT]) - 1, 0)
 
 
 def slot_of(created_seq: int, task_id: str) -> bytes:

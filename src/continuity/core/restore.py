@@ -72,11 +72,10 @@ class Fold:
         """
         self._check_place(event)
         if operations is None:
+            seal.verify(event)
             if event["event_type"] not in KNOWN_TYPES:
                 detail = f"this version does not know events of type {event['event_type']!r:.60}: upgrade it"
-                seal.verify(event)
                 raise seal.Damaged(event, "event_type", detail)
-            seal.verify(event)
         try:
             self._apply(canonical.loads_canonical(event["delta"]) if operations is None else operations)
             slot = window.slot_of(event["command_id"], event["command_digest"], event["timestamp"])

@@ -25,6 +25,7 @@ EVENT_BYTES: Final = 1_024
 """What an event takes in the journal besides its payload and its delta."""
 SMALL_BYTES_MAX: Final = 1_000_000
 KEEP_EVERY: Final = 10
+"""Every so many-th snapshot of a workflow outlives the newest: the steps of a journey back in time."""
 QUEUE_CHUNK_SLOTS: Final = 64
 
 
@@ -85,11 +86,6 @@ class Since(NamedTuple):
 
     events: int = 0
     journal_bytes: int = 0
-
-
-def is_kept_for_good(number: int) -> bool:
-    """Whether the `number`-th snapshot of a workflow outlives the newest: the steps of a journey back in time."""
-    return number % KEEP_EVERY == 0
 
 
 def journal_bytes(event: Event) -> int:

@@ -10,7 +10,6 @@ from continuity.codec import Lease, Rejection, Reply, ReplyTo
 from continuity.core import canonical, ids
 from continuity.core.outcome import Accepted, Answered, Duplicate, Outcome, Rejected
 from continuity.core.records import Command
-from continuity.core.refusals import REFUSALS
 from continuity.core.state import State
 
 ACQUIRING = frozenset({"acquire_lease", "claim_task"})
@@ -155,7 +154,7 @@ def _rejection(decided: Decided, place: Place) -> Rejection:
         session_id=command and command.session_id,
         code=outcome.code,
         detail=outcome.detail,
-        fix=REFUSALS[outcome.code].fix,
+        fix=outcome.fix,
         timestamp=record.timestamp,
         **place,
         raw=(record.value or b"")[: codec.RAW_BYTES_MAX] if command is None else None,
