@@ -1,5 +1,6 @@
 """Rollback and fork: decisions that go back to an older state, and histories that stay."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from continuity.core.evolve import evolve
 from continuity.core.history import base_digest, forked, origin
 from continuity.core.next_step import next_step
 from continuity.core.outcome import Accepted, Duplicate, Outcome, Rejected
+from continuity.core.records import Change
 from continuity.core.restore import advance
-from continuity.core.state import State
+from continuity.core.state import COLLECTIONS, State
 from tests.spec import (
     NOON,
     PROJECT,
@@ -145,13 +147,61 @@ def test_a_fork_stands_on_the_others_state_and_cites_it() -> None:
     outcome = decide(State(workflow), asked, NOON, past=past)
     assert isinstance(outcome, Accepted)
     event, after = outcome.event, outcome.state
-    assert (event["event_seq"], event["delta"], event["state_checksum"]) == (1, "[]", past.checksum)
-    payload = canonical.loads_canonical(event["payload"])
-    assert payload["origin_hash"] == past.head_hash
-    assert payload["base_digest"] == base_digest(past)
-    assert after.work == past.work
     base = forked(past, workflow)
+    assert (event["event_seq"], event["delta"], event["state_checksum"]) == (1, "[]", base.checksum)
+    payload = canonical.loads_canonical(event["payload"])
+    assert (payload["origin_hash"], payload["origin_state_checksum"]) == (past.head_hash, past.checksum)
+    assert payload["base_digest"] == base_digest(base)
+    assert after.work == base.work
     assert evolve(base, event) == advance(base, event) == after
+
+
+def test_a_forks_base_is_its_origins_work_with_numbers_that_count_back() -> None:
+    past = history_of(worked())[4]
+
+    def numbers(value: Any) -> Iterator[int]:
+        for key, each in value.items():
+            if key in ("created_seq", "changed_seq", "seq"):
+                yield each
+            elif isinstance(each, dict):
+                yield from numbers(each)
+            elif key == "attempts":
+                for attempt in each:
+                    yield from numbers(attempt)
+
+    base = forked(past, ids.workflow_id(TENANT, FORK))
+    assert [*numbers(base.work)] == [number - past.head_seq for number in numbers(past.work)]
+    assert {*numbers(base.work)} >= {0, -3}
+    again = forked(base._replace(head_seq=-past.head_seq), past.workflow_id)
+    assert again.work == past.work, "and nothing else is changed"
+    rebuilt = State(base.workflow_id).with_changes(
+        Change(name, key, document) for name in COLLECTIONS for key, document in getattr(base, name).items()
+    )
+    assert (rebuilt.checksum, rebuilt.lookup, rebuilt.size_bytes) == (base.checksum, base.lookup, base.size_bytes)
+
+
+def test_what_a_fork_did_last_is_where_it_goes_on() -> None:
+    """Its own events begin at 1 again, and yet come after all that it inherited."""
+    origin = given(create_goal("goal"), add_task("one"), add_task("two"), add_task("three"), start_task("one"))
+    workflow = ids.workflow_id(TENANT, FORK)
+    body = {"from_project": PROJECT, "at_seq": origin.state.head_seq}
+    asked = [
+        command("fork_project", body),
+        start_task("two"),
+        complete_task("one"),
+        complete_task("two"),
+        add_task("four"),
+    ]
+    chosen, state = [], State(workflow)
+    for each in asked:
+        outcome = decide(state, each._replace(project=FORK, workflow_id=workflow), NOON, past=origin.state)
+        assert isinstance(outcome, Accepted), outcome
+        state = outcome.state
+        chosen.append(next_step(state)["task_id"])
+    # What was started after the fork; then, of those that wait, the one that was there before.
+    one, two, three = (entity(name) for name in ("one", "two", "three"))
+    assert chosen == [one, two, two, three, three]
+    assert next(iter(state.lookup.todo[state.tasks[three]["goal_id"]])) == three
 
 
 def test_a_fork_goes_its_own_way() -> None:

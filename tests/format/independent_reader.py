@@ -305,11 +305,25 @@ def workflow_of(event: dict[str, Any], workflows: dict[str, Workflow]) -> Workfl
         if event["event_type"] == "project_forked":
             cited = json.loads(event["payload"])
             origin_hash, base = workflows[cited["origin_workflow_id"]].past[cited["origin_seq"]]
-            found = (origin_hash, state_checksum(base), sha256(canonical(base)).hexdigest())
+            origin_checksum, base = state_checksum(base), counted_back(base, cited["origin_seq"])
+            found = (origin_hash, origin_checksum, sha256(canonical(base)).hexdigest())
             if found != (cited["origin_hash"], cited["origin_state_checksum"], cited["base_digest"]):
                 raise Wrong("base")
             workflows[key].past = [("0" * 64, base)]
     return workflows[key]
+
+
+def counted_back(value: Any, by: int) -> Any:
+    """Section 10, *Forks*: the origin's numbers end at 0, the fork's begin at 1."""
+    if isinstance(value, list):
+        return [counted_back(each, by) for each in value]
+    if not isinstance(value, dict):
+        return value
+    numbers = ("created_seq", "changed_seq", "seq")
+    return {
+        key: each - by if key in numbers and isinstance(each, int) else counted_back(each, by)
+        for key, each in value.items()
+    }
 
 
 # Section 13.

@@ -183,7 +183,7 @@ def verify(raw: bytes) -> tuple[bool, int]:  # section 19: the verdict, and the 
             e = parsed(lines[number - 1])
             check_record(e, header, last, recent)
             p, (head, before, state), kind = parsed(e["payload"]), past[-1], e["event_type"]
-            fork = (number, p.get("origin_state_checksum"), p.get("base_digest")) == (2, before, sha(canonical(state)))
+            fork = (number, p.get("base_digest")) == (2, sha(canonical(state)))
             need((e["event_seq"], e["prev_hash"]) == (number - 1, head), fork or kind != "project_forked",
                  number > 2 or before == NOTHING or kind == "project_forked")
             check_rules(state, e, p)

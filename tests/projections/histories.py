@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from continuity.codec import encode_event
 from continuity.config import Settings
-from continuity.core import canonical, seal
+from continuity.core import canonical, history, seal
 from continuity.core.decide import decide
 from continuity.core.ids import workflow_id
 from continuity.core.outcome import Accepted
@@ -94,6 +94,7 @@ class Project:
     def forked(self, name: str, seq: int) -> "Project":
         """A project that begins on this one's state after an event."""
         fork = Project(name, self.tenant, now=self.now)
+        fork.states[0] = history.forked(self.states[seq], fork.workflow)
         assert fork.do("fork_project", past=self.states[seq], from_project=self.name, at_seq=seq)
         return fork
 

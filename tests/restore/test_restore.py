@@ -1,5 +1,6 @@
 """A state is read back exactly as it was committed, on top of a snapshot, or not at all."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from continuity import restoring
 from continuity.blobs import ref_of
 from continuity.core import canonical, seal, snapshot
+from continuity.core.history import forked as base_of
 from continuity.core.seal import digest
 from continuity.core.state import State
 from continuity.errors import IntegrityError, Retryable
@@ -266,7 +268,7 @@ def test_an_event_type_of_a_newer_version_fails_loudly(keeping: Keeping) -> None
 def forked(kept: Kept, history: Project) -> Project:
     """A fork of the history at an event between two snapshots, with some work of its own."""
     fork = history.forked("branch", 87)
-    kept.blobs.put(snapshot.document(history.states[87]))
+    kept.blobs.put(snapshot.document(base_of(history.states[87], fork.workflow)))
     assert fork.do("create_goal", text="another way", priority=2)
     kept.project(fork.events)
     return fork
@@ -279,10 +281,20 @@ def test_a_fork_stands_on_what_it_cites(kept: Kept, forked: Project) -> None:
         assert found.replayed == seq
 
 
+def test_a_fork_needs_nothing_of_its_origin(kept: Kept, forked: Project, history: Project) -> None:
+    kept.change("UPDATE events SET delta = '[]' WHERE workflow_id = %s", history.workflow)
+    kept.change("DELETE FROM snapshots WHERE workflow_id = %s", history.workflow)
+    assert same(kept.restored(forked.workflow).state, forked.state)
+
+
+def base_path(kept: Kept, forked: Project) -> Path:
+    return kept.blobs.path_of(ref_of(snapshot.document(forked.states[0])))
+
+
 def test_a_fork_whose_base_is_lost_or_damaged_stands_on_its_origins_history(
     kept: Kept, forked: Project, history: Project
 ) -> None:
-    path = kept.blobs.path_of(ref_of(snapshot.document(history.states[87])))
+    path = base_path(kept, forked)
     for damage in (lambda: path.write_bytes(b"{}"), path.unlink):
         damage()
         assert same(kept.restored(forked.workflow).state, forked.state)
@@ -292,5 +304,5 @@ def test_a_fork_whose_base_is_lost_or_damaged_stands_on_its_origins_history(
 
 
 def test_a_fork_of_another_past_than_it_cites_is_no_fork(kept: Kept, forked: Project, history: Project) -> None:
-    kept.blobs.path_of(ref_of(snapshot.document(history.states[87]))).write_bytes(snapshot.document(history.states[86]))
+    base_path(kept, forked).write_bytes(snapshot.document(base_of(history.states[86], forked.workflow)))
     assert same(kept.restored(forked.workflow).state, forked.state)

@@ -23,6 +23,7 @@ from continuity.errors import IntegrityError
 from continuity.review import NoSuchSeq, Past, UnknownTask, verify_file
 from tests.core.test_restore import EVENTS, STORY
 from tests.format import independent_verifier
+from tests.projections.histories import scripted
 from tests.restore.conftest import Kept
 from tests.review.conftest import Looking
 from tests.spec import (
@@ -153,6 +154,19 @@ def test_a_history_has_every_event_of_the_task_in_order(past: Past) -> None:
     kinds = [entry["kind"] for entry in told["entries"]]
     assert kinds.count("attempt") == 4
     assert told["entries"][0]["text"] == 'added: "a task"'
+
+
+def test_a_history_in_a_fork_has_what_the_fork_did_with_an_inherited_task(looking: Looking) -> None:
+    kept, past = looking()
+    origin = scripted("origin", 3)
+    kept.project(origin.events)
+    fork = origin.forked("branch", len(origin.events))
+    task_id = max(fork.state.tasks, key=lambda each: fork.state.tasks[each]["created_seq"])
+    assert fork.do("amend_task", task_id=task_id, title="another way")
+    kept.project(fork.events)
+    told = past.history("acme", "branch", task_id)
+    assert told is not None
+    assert [entry["event_seq"] for entry in told["entries"]] == [2]
 
 
 def test_a_page_goes_on_where_the_one_before_ended(past: Past) -> None:

@@ -87,8 +87,7 @@ class Audit:
     def _origin(self, before: State, event: Event, payload: Payload) -> Iterator[tuple[str, str]]:
         """A fork, and nothing else, begins with a state."""
         if event["event_type"] == FORK:
-            said = payload["origin_state_checksum"], payload["base_digest"]
-            if said != (before.checksum, base_digest(before)):
+            if payload["base_digest"] != base_digest(before):
                 yield "payload", "the state that it begins with is not the one that it names"
         elif before.head_seq == 0 and before.checksum != State(before.workflow_id).checksum:
             yield "event_type", "a history that begins with a state begins with a fork"

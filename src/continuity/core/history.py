@@ -4,7 +4,7 @@ The prefix below a head cannot change, so an older state is an argument like any
 nothing away: a rollback compensates, and can be rolled back itself; a fork begins a new workflow on another's state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -13,8 +13,11 @@ from continuity.core.fields import FormError
 from continuity.core.ids import ZERO_HASH, instant, workflow_id
 from continuity.core.outcome import Context, Draft, Refusal
 from continuity.core.records import Change, Collection, Command
-from continuity.core.state import State
+from continuity.core.state import COLLECTIONS, State
 from continuity.core.window import Window
+
+NUMBERED = frozenset({"created_seq", "changed_seq", "seq"})
+"""The fields of a document that name an event; those of a step stand in its attempts."""
 
 ROLLED_BACK: tuple[Collection, ...] = ("goals", "tasks", "checkpoints")
 """What a rollback brings back. Never grants, tokens, steps: what was done in the world stays done."""
@@ -52,25 +55,42 @@ def fork(context: Context, body: commands.ForkProject) -> Draft:
     if context.state.head_seq:
         raise Refusal("project_exists", f"Project {context.command.project} has {context.state.head_seq} events.")
     past = _past(context)
+    base = forked(past, context.state.workflow_id)
     payload = {
         "from_project": body.from_project,
         "origin_workflow_id": past.workflow_id,
         "origin_seq": past.head_seq,
         "origin_hash": past.head_hash,
         "origin_state_checksum": past.checksum,
-        "base_digest": base_digest(past),
+        "base_digest": base_digest(base),
     }
-    return Draft(payload, changes=[], base=forked(past, context.state.workflow_id))
+    return Draft(payload, changes=[], base=base)
 
 
 def forked(past: State, workflow: str) -> State:
-    """The state on which a fork's first event stands: the origin's work, and no history of its own."""
-    return past._replace(workflow_id=workflow, head_seq=0, head_hash=ZERO_HASH, head_timestamp=0, window=Window())
+    """The state on which a fork's first event stands: the origin's work, and no history of its own.
+
+    Its sequence numbers count back from the fork, whose own events begin at 1: what the origin did last has 0, what it
+    did before that less. So whatever goes by the order of events goes on as before, and no two tasks are equal in it.
+    """
+    base = past.with_changes(_counted_back(past))
+    return base._replace(workflow_id=workflow, head_seq=0, head_hash=ZERO_HASH, head_timestamp=0, window=Window())
 
 
-def base_digest(past: State) -> str:
+def base_digest(base: State) -> str:
     """The digest of a work state's canonical form: under this name the fork's base is stored."""
-    return sha256(canonical.dumps(past.work)).hexdigest()
+    return sha256(canonical.dumps(base.work)).hexdigest()
+
+
+def _counted_back(past: State) -> Iterator[Change]:
+    for name in COLLECTIONS:
+        for key, document in getattr(past, name).items():
+            if isinstance(document, dict):  # a count of silent deaths is none
+                numbers = {field: document[field] - past.head_seq for field in NUMBERED & document.keys()}
+                if "attempts" in document:
+                    tries = [{**each, "seq": each["seq"] - past.head_seq} for each in document["attempts"]]
+                    numbers |= {"attempts": tries}
+                yield Change(name, key, {**document, **numbers})
 
 
 def changes(state: State, past: State, payload: Mapping[str, Any], seq: int, at: str) -> list[Change]:

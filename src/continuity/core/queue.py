@@ -12,6 +12,8 @@ from continuity.core import slots
 
 SEQ = 8
 SLOT = SEQ + 16
+BEFORE = 1 << 63
+"""Added to a sequence number, which is below 1 for what a fork inherited, so that its bytes sort as it does."""
 CHUNK_SLOTS_MAX = 128
 
 
@@ -58,4 +60,4 @@ class Queue:
 
 def slot_of(created_seq: int, task_id: str) -> bytes:
     """What the queue keeps of a task; slots sort in the order of creation."""
-    return created_seq.to_bytes(SEQ, "big") + bytes.fromhex(task_id.replace("-", ""))
+    return (BEFORE + created_seq).to_bytes(SEQ, "big") + bytes.fromhex(task_id.replace("-", ""))

@@ -48,7 +48,7 @@ class Head(NamedTuple):
 class Base(NamedTuple):
     """What the first event of a fork stands on: the work of another workflow after one of its events.
 
-    `digest` names the blob that holds it, in the form of `document`.
+    `digest` names the blob that holds it, in the form of `document`, counted back from the fork; `checksum` is its own.
     """
 
     workflow_id: str
@@ -56,6 +56,7 @@ class Base(NamedTuple):
     hash: str
     state_checksum: str
     digest: str
+    checksum: str
 
 
 class Policy(NamedTuple):
@@ -117,7 +118,9 @@ def base_of(event: Event) -> Base | None:
         return None
     payload = canonical.loads_canonical(event["payload"])
     names = ("origin_workflow_id", "origin_seq", "origin_hash", "origin_state_checksum", "base_digest")
-    return Base._make(payload[name] for name in names) if payload.keys() >= set(names) else None
+    if not payload.keys() >= set(names):
+        return None
+    return Base._make([*(payload[name] for name in names), event["state_checksum"]])
 
 
 def steps_completed(state: State) -> int:

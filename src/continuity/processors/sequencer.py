@@ -20,7 +20,7 @@ from continuity.codec import Lease, ReplyTo
 from continuity.core import canonical, ids
 from continuity.core.acceptance import RULES_VERSION
 from continuity.core.decide import decide
-from continuity.core.history import origin
+from continuity.core.history import forked, origin
 from continuity.core.outcome import Accepted, Answered, Outcome, Rejected
 from continuity.core.records import SEQUENCER_EPOCH, SEQUENCER_MARK, Command, Event
 from continuity.core.restore import Fold
@@ -181,7 +181,7 @@ class Sequencer:
         try:
             past = store.past(*wanted)
             if is_fork:
-                store.keep_base(past)
+                store.keep_base(forked(past, state.workflow_id))
         except Retryable as error:
             return Rejected("unavailable", error.detail)
         except IntegrityError as error:

@@ -172,21 +172,23 @@ def _forked(connection: BoundedConnection, source: Source, workflow_id: str, cit
     if source.blobs is not None:
         try:
             work = orjson.loads(source.blob(cited.digest))
-            return snapshot.state_of(workflow_id, work, nothing, cited.state_checksum, b"")
+            return snapshot.state_of(workflow_id, work, nothing, cited.checksum, b"")
         except (IntegrityError, ValueError):
             HEALED.labels("base").inc()
     wanted = Wanted(cited.workflow_id, cited.seq, None)
     found = _restored(connection, source, [wanted])[cited.workflow_id]
     if isinstance(found, ContinuityError):
         raise found
-    if (found.state.head_hash, found.state.checksum) != (cited.hash, cited.state_checksum):
+    base = forked(found.state, workflow_id)
+    named = cited.hash, cited.state_checksum, cited.checksum
+    if (found.state.head_hash, found.state.checksum, base.checksum) != named:
         raise IntegrityError(
             f"Event {cited.seq} of workflow {cited.workflow_id} is not the one that its fork {workflow_id} stands on.",
             workflow_id=workflow_id,
             event_seq=1,
             field="payload",
         )
-    return forked(found.state, workflow_id)
+    return base
 
 
 def _replayed(

@@ -104,7 +104,7 @@ class Workflow:
                     return None, self._of(journal.of_damage(damage, workflow_id), "journal")
                 if (lost := self._followed(event)) is not None:
                     return None, lost
-                base = restoring.base_of(self._connection, self._blobs, event)
+                base = restoring.base_of(self._connection, None, event)  # from its origin, which is held against it
                 audit = Audit(State(workflow_id) if base is None else base, self._rollbacks())
             problem = audit.add(event)
             self.events += 1

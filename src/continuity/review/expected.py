@@ -37,7 +37,7 @@ def goals(state: State) -> Iterator[GoalRow]:
     for task in state.tasks.values():
         mine = best[task["goal_id"]]
         if task["status"] in ("doing", "blocked"):
-            mine[task["status"]] = max(mine.get(task["status"], 0), task["changed_seq"])
+            mine[task["status"]] = max(mine.get(task["status"], task["changed_seq"]), task["changed_seq"])
         elif task["status"] == "todo" and is_ready(state, task):
             mine["ready"] = min(mine.get("ready", task["created_seq"]), task["created_seq"])
     for goal_id, goal in state.goals.items():
