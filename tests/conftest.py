@@ -43,6 +43,12 @@ def data_home() -> Iterator[Callable[[], Path]]:
 
 
 @pytest.fixture(scope="session")
+def new_home(data_home: Callable[[], Path]) -> Callable[[], Settings]:
+    """Makes settings of a data folder of one's own, with any free port: tests in other processes have stacks, too."""
+    return lambda: Settings(data_dir=data_home(), api_port=0, explicit=frozenset({"api_port"}))
+
+
+@pytest.fixture(scope="session")
 def stack(data_home: Callable[[], Path]) -> Iterator[Settings]:
     """The settings of the real broker and database; without services. Containers where there is an engine."""
     settings = Settings(data_dir=data_home(), topic_prefix=f"first-{RUN}", partitions=2)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -98,6 +99,24 @@ def test_a_part_that_is_not_ready_in_time_is_stopped_and_fails_the_start(tmp_pat
     slow = part(tmp_path, "slow", ready=lambda: False, ready_seconds=0.3)
     with pytest.raises(ConfigError, match="was not ready after 0 s"):
         run(tmp_path, steps, slow)
+
+
+def test_a_part_is_not_ready_because_somebody_else_answers_at_its_port(tmp_path, steps):
+    with socket.create_server(("127.0.0.1", 0)) as somebody_else:
+        port = somebody_else.getsockname()[1]
+        deaf = part(tmp_path, "deaf", port=port, ready=lambda: True, ready_seconds=0.5)
+        with pytest.raises(ConfigError, match="was not ready"):
+            run(tmp_path, steps, deaf)
+
+
+def test_a_part_that_serves_its_port_is_ready(tmp_path, steps):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = PATIENT.replace(
+        "signal.pause()", f"import socket; s = socket.create_server(('127.0.0.1', {port})); signal.pause()"
+    )
+    run(tmp_path, steps, part(tmp_path, "serving", serving, port=port))
+    assert told(steps, "ready") == ["serving"]
 
 
 def test_a_part_that_dies_later_is_started_again_and_the_reason_is_kept(tmp_path, steps):

@@ -6,13 +6,12 @@ import psycopg
 import pytest
 
 from continuity import Continuity, embedded, keys, postgres
-from continuity.config import Settings
 
 pytestmark = pytest.mark.stack
 
 
-def test_tables_of_an_older_version_are_made_anew_when_the_stack_starts(data_home):
-    settings = Settings(data_dir=data_home())
+def test_tables_of_an_older_version_are_made_anew_when_the_stack_starts(new_home):
+    settings = new_home()
     try:
         running = embedded.up(settings, owner_pid=os.getpid())
         key = keys.local_key(settings.data_dir)

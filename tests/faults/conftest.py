@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from tests.faults.whole import Whole
 
 
 @pytest.fixture(scope="package")
-def whole(data_home: Callable[[], Path]) -> Iterator[Whole]:
-    settings = Settings(data_dir=data_home())
+def whole(new_home: Callable[[], Settings]) -> Iterator[Whole]:
+    settings = new_home()
     try:
         running = Whole(embedded.up(settings, owner_pid=os.getpid()))
         with running.http:

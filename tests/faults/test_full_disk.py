@@ -35,7 +35,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_full_disk_refuses_and_heals(small_disk: Path) -> None:
-    settings = Settings(data_dir=small_disk / "home")
+    settings = Settings(data_dir=small_disk / "home", api_port=0, explicit=frozenset({"api_port"}))
     ballast = small_disk / "ballast"
     try:
         whole = Whole(embedded.up(settings, owner_pid=os.getpid()))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,8 +25,8 @@ class Live(NamedTuple):
 
 
 @pytest.fixture(scope="package")
-def live(data_home: Callable[[], Path]) -> Iterator[Live]:
-    settings = Settings(data_dir=data_home())
+def live(new_home: Callable[[], Settings]) -> Iterator[Live]:
+    settings = new_home()
     try:
         started = embedded.up(settings, owner_pid=os.getpid())
         key = keys.local_key(settings.data_dir)

@@ -27,7 +27,11 @@ class Tour:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("CONTINUITY_")}
         self.environment = {**plain, "CONTINUITY_HOME": str(home)}
         self.process = subprocess.Popen(
-            [PROGRAM, "run", *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [PROGRAM, "run", *words],
+            env=self.environment | {"CONTINUITY_API_PORT": "0"},  # any free one: other tests run at the same time
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._err: list[str] = []
         self._reader = threading.Thread(target=self._read)

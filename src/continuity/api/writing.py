@@ -71,7 +71,7 @@ class Writer:
         body = document(command.command_type, outcome, step)
         handover = (body.get("lease") or {}).get("handover")
         if handover is not None:
-            late = await self._late_results(command, body["lease"]["task_id"])
+            late = await self._late_results(command, body["lease"]["task_id"], outcome["event_seq"] or 1)
             if late is not None:
                 handover["late_results"] = late
         return body
@@ -91,16 +91,20 @@ class Writer:
 
         return handle
 
-    async def _late_results(self, command: CommandRequest, task_id: str | None) -> list[LateResult] | None:
-        # Best effort: the grant stands, whether or not the database answers in time.
+    async def _late_results(self, command: CommandRequest, task_id: str | None, seq: int) -> list[LateResult] | None:
+        """Those that were known before the event `seq`, which granted; none for a project that began with it.
+
+        Best effort: the grant stands, whether or not the database answers in time.
+        """
         try:
             async with asyncio.timeout(LATE_SECONDS_MAX):
-                return await self._reads.late_results(
-                    command.tenant, command.project, task_id=task_id, limit=LATE_RESULTS_TOLD_MAX
+                late = await self._reads.late_results(
+                    command.tenant, command.project, task_id=task_id, limit=LATE_RESULTS_TOLD_MAX, min_seq=seq - 1
                 )
         except (ContinuityError, TimeoutError) as error:
             log.info("The late results of a handover could not be read: %s", error)
             return None
+        return late or []
 
 
 def command_request(

@@ -54,6 +54,17 @@ def is_alive(identity: Identity) -> bool:
     return identify(identity.pid) == identity
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether this very process, and not another one, serves that port. True where the kernel does not tell."""
+    try:
+        found = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
+
+
 def spawn(
     command: Sequence[str],
     *,

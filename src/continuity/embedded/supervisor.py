@@ -124,7 +124,7 @@ class Supervisor:
             if now >= member.start_not_before and self._has_what_it_needs(member):
                 self._start(member)
         elif member.state == "starting":
-            if member.part.ready():
+            if member.part.ready() and _is_the_one(member):
                 member.turn_to("ready")
                 self._note(Step(member.part.name, f"ready after {now - member.started_at:.1f} s"))
             elif now - member.started_at > member.part.ready_seconds:
@@ -210,6 +210,12 @@ class Supervisor:
             register.write(self._data_dir, [member.as_state() for member in self._members])
         with contextlib.suppress(OSError):
             self._report(step)
+
+
+def _is_the_one(member: Member) -> bool:
+    """Whether it was the part that said so. Two stacks that start together may choose the same free port."""
+    assert member.process is not None
+    return member.part.port == 0 or process.listens(member.process.pid, member.part.port)
 
 
 def _cannot(part: Part, error: OSError) -> ConfigError:
