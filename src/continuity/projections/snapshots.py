@@ -10,8 +10,8 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from continuity import restoring
 from continuity.blobs import Blobs
@@ -73,30 +73,21 @@ class Patience:
         self._away_since = None
 
 
-class _Warm(NamedTuple):
-    """A workflow's state, and the journal since its newest snapshot, the `number`-th."""
-
-    state: State
-    since: Since = Since()
-    number: int = 0
-
-
 @dataclass
 class _Folding:
-    """A workflow in the current batch."""
+    """A workflow after its last event, and the journal since its newest snapshot, the `number`-th."""
 
     fold: Fold
-    since: Since
-    number: int
-
-    def warm(self) -> _Warm:
-        return _Warm(self.fold.state(), self.since, self.number)
+    since: Since = field(default_factory=Since)
+    number: int = 0
 
 
 class Snapshots:
     """Of one schema, over the writer's connection. Per batch: `examined`, `write`, and `commit` once that is durable.
 
-    A batch that is not committed leaves no trace: the states before it are values, and stay what they are.
+    A fold goes on where it is: making a state of each after each batch took a quarter of a projection. So the folds of
+    a batch are taken out of what is warm, and only a commit brings them back. What an aborted batch had folded is gone,
+    and read back from the journal.
     """
 
     def __init__(
@@ -113,14 +104,15 @@ class Snapshots:
         self._blobs = blobs
         self._policy = policy
         self._patience = patience or Patience()
-        self._warm: OrderedDict[str, _Warm] = OrderedDict()
+        self._warm: OrderedDict[str, _Folding] = OrderedDict()
         self._size_bytes = 0
         self._batch: dict[str, _Folding] = {}
         self._rows: list[SnapshotRow] = []
-        self._done: dict[str, _Warm] = {}
+        self._done: dict[str, _Folding] = {}
         self._clock = clock
         self._written_at = clock()
         METRICS.time_since_snapshot.set_function(lambda: self._clock() - self._written_at)
+        METRICS.journal_since_snapshot.set_function(self._longest_journal)
 
     def examined(self, records: Sequence[Record], work: Work) -> list[Record]:
         """The same records, with a flaw in those that do not lead to the state that they name.
@@ -129,7 +121,7 @@ class Snapshots:
         """
         self._rows, self._done = [], {}
         wanted = dict.fromkeys(each.workflow_id for each in records if not work.is_stopped(each.workflow_id))
-        self._batch = {key: _Folding(Fold(warm.state), *warm[1:]) for key, warm in self._begin(wanted, work).items()}
+        self._batch = self._begin(wanted, work)
         return [self._examined(record) for record in records]
 
     def write(self, work: Work) -> None:
@@ -147,42 +139,44 @@ class Snapshots:
                 METRICS.snapshots_pruned.inc(pruned.rowcount)
         for workflow_id, folding in self._batch.items():
             if workflow_id in heads and heads[workflow_id].head_hash == folding.fold.head_hash:
-                self._done[workflow_id] = folding.warm()
+                self._done[workflow_id] = folding
         self._batch = {}
         taken = dict.fromkeys(row.workflow_id for row in self._rows)
-        derived.check(self._connection, (self._done[key].state for key in taken if key in self._done))
+        derived.check(self._connection, (self._done[key].fold.state() for key in taken if key in self._done))
 
     def commit(self) -> None:
         """The transaction is durable: its states are what the next batch begins with."""
-        for workflow_id, warm in self._done.items():
-            self._forget(workflow_id)
-            self._warm[workflow_id] = warm
-            self._size_bytes += warm.state.size_bytes
+        for workflow_id, folding in self._done.items():
+            self._warm[workflow_id] = folding
+            self._size_bytes += folding.fold.size_bytes
         while len(self._warm) > WORKFLOWS_MAX or (self._size_bytes > STATE_BYTES_MAX and len(self._warm) > 1):
-            self._forget(next(iter(self._warm)))
+            self._take_out(next(iter(self._warm)))
         for row in self._rows:
             METRICS.snapshots_written.labels("row" if row.state_s3_key is None else "blob").inc()
             self._written_at = self._clock()
         self._rows, self._done = [], {}
-        METRICS.journal_since_snapshot.set(max((warm.since.journal_bytes for warm in self._warm.values()), default=0))
 
-    def _forget(self, workflow_id: str) -> None:
-        warm = self._warm.pop(workflow_id, None)
-        if warm is not None:
-            self._size_bytes -= warm.state.size_bytes
+    def _take_out(self, workflow_id: str) -> _Folding | None:
+        folding = self._warm.pop(workflow_id, None)
+        if folding is not None:
+            self._size_bytes -= folding.fold.size_bytes
+        return folding
+
+    def _longest_journal(self) -> int:
+        return max((folding.since.journal_bytes for folding in list(self._warm.values())), default=0)
 
     # States.
 
-    def _begin(self, wanted: Iterable[str], work: Work) -> dict[str, _Warm]:
+    def _begin(self, wanted: Iterable[str], work: Work) -> dict[str, _Folding]:
         """The states before the batch."""
-        found: dict[str, _Warm] = {}
+        found: dict[str, _Folding] = {}
         cold = []
         for workflow_id in wanted:
             head = work.heads.get(workflow_id)
-            warm = self._warm.get(workflow_id)
+            warm = self._take_out(workflow_id)
             if head is None:
-                found[workflow_id] = _Warm(State(workflow_id))
-            elif warm is not None and warm.state.head_hash == head.head_hash:
+                found[workflow_id] = _Folding(Fold(State(workflow_id)))
+            elif warm is not None and warm.fold.head_hash == head.head_hash:
                 found[workflow_id] = warm
             else:
                 cold.append(workflow_id)
@@ -190,7 +184,7 @@ class Snapshots:
             found |= self._restored(cold)
         return found
 
-    def _restored(self, cold: Sequence[str]) -> dict[str, _Warm]:
+    def _restored(self, cold: Sequence[str]) -> dict[str, _Folding]:
         look = restoring.restore_all(self._connection, None if self._patience.is_over else self._blobs, cold)
         for workflow_id, error in look.failed.items():
             if not isinstance(error, Retryable):
@@ -203,7 +197,7 @@ class Snapshots:
             for damage in restored.healed:
                 log.error("workflow %s: went round damage: %s", workflow_id, damage)
         return {
-            key: _Warm(each.state, Since(each.replayed, each.journal_bytes), each.base_number)
+            key: _Folding(Fold(each.state), Since(each.replayed, each.journal_bytes), each.base_number)
             for key, each in look.restored.items()
         }
 
