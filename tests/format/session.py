@@ -303,6 +303,9 @@ class Nothing:
     def keep_base(self, state: State) -> None:
         """Nowhere: what FORMAT.md says of it is tested with real storage."""
 
+    def base_of(self, first: Event) -> State | None:
+        return _base(first, histories(self._log.values))
+
     def position(self, partition: int) -> StoredPosition:  # noqa: ARG002 - the port's shape
         return StoredPosition(START, 0)
 

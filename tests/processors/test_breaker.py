@@ -5,6 +5,7 @@ from collections.abc import Collection
 import pytest
 
 from continuity.core.acceptance import START
+from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.errors import Retryable
 from continuity.processors.breaker import PAUSE_SECONDS_MAX, Breaker
@@ -35,6 +36,10 @@ class Database:
 
     def keep_base(self, state: State) -> None:
         del state
+
+    def base_of(self, first: Event) -> State | None:
+        del first
+        return None
 
 
 class Clock:

@@ -1,5 +1,6 @@
 """A rebuild, while reads and the live projector go on."""
 
+import itertools
 import threading
 from typing import Any
 
@@ -12,7 +13,7 @@ from continuity.api import assembly
 from continuity.api.reads import _statement
 from continuity.codec import Rejection, encode_lease, encode_rejection
 from continuity.config import Settings
-from continuity.core import canonical
+from continuity.core import canonical, ids
 from continuity.core.next_step import next_step
 from continuity.errors import ConfigError
 from continuity.processors.store import Store
@@ -167,6 +168,29 @@ def test_a_rebuild_gives_back_what_was_held_and_executed(settings: Settings):
     assert all(before.values()), "each table has rows"
     rebuild(settings)
     assert everything() == before
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one partition", "in two partitions"])
+def test_a_rebuild_without_blobs_has_the_forks_of_what_comes_later(settings: Settings, *, apart: bool):
+    """What a fork stands on is read from its origin's log, wherever the projection of that is."""
+    origin = scripted(name_at_home(0))
+    fork = origin.forked(name_at_home(1 if apart else 0, "fork"), 7)
+    again = fork.forked(name_at_home(0, "again"), 1)
+    assert again.do("create_goal", text="a third way", priority=3)
+    log = Log()
+    for project in (origin, fork, again):
+        for event in project.events:
+            log.add(event, ids.partition_of(project.workflow, 2))
+    Published(settings, log)()
+    assert rebuild(settings).events == sum(len(project.events) for project in (origin, fork, again))
+    for project in (origin, fork, again):
+        assert step_of(settings, project.workflow) == next_step(project.state)
+
+
+def name_at_home(partition: int, prefix: str = "p") -> str:
+    """A project whose workflow belongs to a partition."""
+    names = (f"{prefix}{number}" for number in itertools.count())
+    return next(name for name in names if ids.partition_of(ids.workflow_id("acme", name), 2) == partition)
 
 
 def test_a_rebuild_makes_the_tables_where_there_are_none(settings: Settings):

@@ -209,26 +209,6 @@ def test_cold_workflows_go_on_where_they_were(
 
 
 @stack
-@pytest.mark.parametrize("at", [0, 1, 3])
-def test_an_aborted_batch_leaves_no_trace(
-    keeping: Keeping, history: Project, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    """Whatever it had folded, and whether or not a snapshot was due in it."""
-    kept = keeping(every_events=20)
-    kept.project(history.events[: 15 + at])
-    with monkeypatch.context() as broken:
-        broken.setattr(kept.writer, "_announce", lambda _: 1 // 0)
-        with pytest.raises(ZeroDivisionError):
-            kept.project(history.events[15 + at : 45])
-    kept.write(kept.log.records(kept.positions[0].next_offset))
-    kept.project(history.events[45:60], batch=3)
-    assert same(kept.restored(history.workflow).state, history.states[60])
-    assert kept.seqs() == [20, 40, 60]
-    for seq in kept.seqs():
-        assert same(kept.restored(history.workflow, seq).state, history.states[seq])
-
-
-@stack
 def test_the_memory_of_warm_states_is_bounded(
     keeping: Keeping, history: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ the warm workflows of the same partition are held up once, and not by every comm
 import time
 from collections.abc import Callable, Collection
 
+from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.errors import Retryable
 from continuity.processors.ports import Fetched, StoredPosition, WorkStore
@@ -38,6 +39,10 @@ class Breaker:
     def keep_base(self, state: State) -> None:
         """As the store does."""
         self._store.keep_base(state)
+
+    def base_of(self, first: Event) -> State | None:
+        """As the store says."""
+        return self._store.base_of(first)
 
     def fetch(self, partition: int, workflow_ids: Collection[str]) -> Fetched:
         """As the store says. Raises Retryable at once during a pause, with the reason of the last failure."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from continuity.core.acceptance import Acceptance
+from continuity.core.records import Event
 from continuity.core.state import State
 
 
@@ -50,6 +51,10 @@ class WorkStore(Protocol):
 
     def keep_base(self, state: State) -> None:
         """Store what a fork stands on, under its digest, before the event that cites it. Raises Retryable."""
+        ...
+
+    def base_of(self, first: Event) -> State | None:
+        """What a fork's first event stands on; None of any other one. Raises Retryable, IntegrityError."""
         ...
 
 

@@ -24,7 +24,7 @@ from continuity.core.history import forked, origin
 from continuity.core.outcome import Accepted, Answered, Outcome, Rejected
 from continuity.core.records import SEQUENCER_EPOCH, SEQUENCER_MARK, Command, Event
 from continuity.core.restore import Fold
-from continuity.core.seal import Damaged, own_record
+from continuity.core.seal import Damaged, own_record, verify
 from continuity.core.state import State
 from continuity.errors import IntegrityError, Retryable
 from continuity.processors.answering import (
@@ -251,9 +251,9 @@ class Sequencer:
             detail = "The projection is too far behind to restore this workflow."
             return dict.fromkeys(workflow_ids, Rejected("unavailable", detail))
         self._tail.forget_before(projected)
-        return self._rebuild(workflow_ids, fetched)
+        return self._rebuild(workflow_ids, fetched, store)
 
-    def _rebuild(self, workflow_ids: set[str], fetched: Fetched) -> dict[str, Rejected]:
+    def _rebuild(self, workflow_ids: set[str], fetched: Fetched, store: WorkStore) -> dict[str, Rejected]:
         cold = {key: Rejected("workflow_stopped", reason) for key, reason in fetched.stopped.items()}
         cold |= {key: Rejected("unavailable", reason) for key, reason in fetched.unavailable.items()}
         self.counts["events_replayed"] += fetched.replayed
@@ -263,9 +263,12 @@ class Sequencer:
             if workflow_id not in folds:
                 continue
             try:
+                if event["event_seq"] == 1:
+                    verify(event)  # what it cites is believed
+                    folds[workflow_id] = Fold(store.base_of(event) or State(workflow_id))
                 folds[workflow_id].add(event)
-            except Damaged as damage:
-                cold[workflow_id] = Rejected("unavailable", damage.detail)
+            except (Damaged, IntegrityError, Retryable) as error:
+                cold[workflow_id] = Rejected("unavailable", error.detail)
                 del folds[workflow_id]
             self.counts["events_replayed"] += 1
         for fold in folds.values():

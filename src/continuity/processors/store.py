@@ -13,6 +13,7 @@ from continuity import postgres, restoring, roles
 from continuity.blobs import Blobs
 from continuity.core import snapshot
 from continuity.core.acceptance import Acceptance
+from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.postgres import SCHEMA, BoundedConnection
 from continuity.processors.ports import Fetched, StoredPosition
@@ -60,6 +61,12 @@ class Store:
         """Store what a fork stands on, under its digest. Raises Retryable. Without blobs, its origin has to do."""
         if self._blobs is not None:
             self._blobs.put(snapshot.document(state))
+
+    def base_of(self, first: Event) -> State | None:
+        """As `ports.WorkStore.base_of`: from its blob, else from its origin's history."""
+        if snapshot.base_of(first) is None:
+            return None
+        return self._asked(lambda connection: restoring.base_of(connection, self._blobs, first))
 
     def close(self) -> None:
         """Drop the connection; a later call makes a new one."""

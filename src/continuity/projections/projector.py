@@ -18,6 +18,7 @@ from continuity import blobs, kafka, postgres, roles, topics
 from continuity.config import Settings
 from continuity.core.snapshot import Policy
 from continuity.errors import ConfigError, Fenced, IntegrityError, Retryable
+from continuity.logged import Logged
 from continuity.postgres import SCHEMA
 from continuity.projections import schema as tables
 from continuity.projections.batch import Batch, Position, judged
@@ -97,7 +98,13 @@ class Projector:
             self._connection,
             stored.generation,
             notify=self._schema == SCHEMA,
-            snapshots=Snapshots(self._connection, blobs.opened(self._settings), policy, patience=self._patience),
+            snapshots=Snapshots(
+                self._connection,
+                blobs.opened(self._settings),
+                policy,
+                log_reader=Logged(self._settings),
+                patience=self._patience,
+            ),
         )
         self._consumer = kafka.reader(self._settings, "projector")
         self._assign()

@@ -29,7 +29,7 @@ from continuity.projections.metrics import METRICS
 from continuity.projections.record import Record, standing_on
 from continuity.projections.schema import statement
 from continuity.projections.work import Work
-from continuity.restoring import SnapshotRow
+from continuity.restoring import LogReader, SnapshotRow
 
 WORKFLOWS_MAX: Final = 1_024
 STATE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -96,6 +96,7 @@ class Snapshots:
         blobs: Blobs,
         policy: Policy = POLICY,
         *,
+        log_reader: LogReader | None = None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,6 +104,7 @@ class Snapshots:
         self._connection = connection
         self._blobs = blobs
         self._policy = policy
+        self._log_reader = log_reader
         self._patience = patience or Patience()
         self._warm: OrderedDict[str, _Folding] = OrderedDict()
         self._size_bytes = 0
@@ -229,11 +231,15 @@ class Snapshots:
         return record
 
     def _base_of(self, event: Event) -> State | None:
+        """What a fork stands on. Without its blob its origin says it, which may not be projected yet: in a rebuild both
+        are in one batch, or the fork's partition is ahead. The log has it in any case.
+        """
+        blobs = None if self._patience.is_over else self._blobs
         try:
-            return restoring.base_of(self._connection, None if self._patience.is_over else self._blobs, event)
+            return restoring.base_of(self._connection, blobs, event, self._log_reader)
         except Retryable as error:
             self._patience.failed(error)
-            return restoring.base_of(self._connection, None, event)
+            return restoring.base_of(self._connection, None, event, self._log_reader)
 
     # Snapshots.
 

@@ -86,14 +86,16 @@ def restore_all(
     return Look(restored, stopped, failed)
 
 
-def base_of(connection: BoundedConnection, blobs: Blobs | None, event: Event) -> State | None:
+def base_of(
+    connection: BoundedConnection, blobs: Blobs | None, event: Event, log: LogReader | None = None
+) -> State | None:
     """The state that the first event of a fork stands on; None for every other event, which has been verified.
 
-    It lies in a blob. Where that is lost, or `blobs` is None, the origin's own history says the same. Raises as
-    `restore` does.
+    It lies in a blob. Where that is lost, or `blobs` is None, the origin's own history says the same; with `log` also
+    one that is not projected yet. Raises as `restore` does.
     """
     cited = snapshot.base_of(event)
-    return None if cited is None else _forked(connection, Source(blobs, None), event["workflow_id"], cited)
+    return None if cited is None else _forked(connection, Source(blobs, log), event["workflow_id"], cited)
 
 
 def _restored(
