@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from continuity.core.acceptance import Verdict
+from continuity.core.next_step import next_step
 from continuity.core.records import SEQUENCER_EPOCH
 from continuity.core.restore import restore
+from continuity.core.state import State
+from continuity.errors import IntegrityError
 from tests.simulation.broken import Broken
 from tests.simulation.holders import (
     a_fenced_executor_commits_nothing,
@@ -17,6 +20,7 @@ from tests.simulation.holders import (
     late_results_are_kept,
     nobody_is_replaced_before_the_expiry_that_was_promised,
     one_completion_per_step_for_ever,
+    one_effect_for_one_key,
     the_audit_finds_nothing,
     there_is_one_live_holder,
     tokens_only_grow,
@@ -85,7 +89,8 @@ def one_event_for_one_command(world: "World") -> None:
 def deltas_lead_where_payloads_do(world: "World") -> None:
     """fold(events) = fold(deltas), every digest on the way checked."""
     for workflow_id, journal in world.truth.journals.items():
-        if restore(workflow_id, [fact.event for fact in journal]) != world.truth.histories[workflow_id][-1]:
+        base, *_, last = world.truth.histories[workflow_id]
+        if restore(workflow_id, [fact.event for fact in journal], base) != last:
             raise Broken(deltas_lead_where_payloads_do, workflow_id)
 
 
@@ -234,7 +239,7 @@ def warm_states_are_folds_of_the_log(world: "World") -> None:
     """Every state that an owner may decide on next is a prefix of the truth, and as long as the owner believes."""
     for owner in world.owners:
         for workflow_id, state in _warm(owner):
-            history = world.truth.histories.get(workflow_id, [state._replace(head_seq=0)])
+            history = [State(workflow_id), *world.truth.histories.get(workflow_id, ())[1:]]
             if state.head_seq >= len(history):
                 raise Broken(warm_states_are_folds_of_the_log, f"{workflow_id} is at {state.head_seq}, beyond the log")
             true = history[state.head_seq]
@@ -258,6 +263,64 @@ def the_cache_is_bounded(owner: Owner) -> None:
         raise Broken(the_cache_is_bounded, f"{len(cache)} states, {len(cache._pins)} pinned")
     if owner.sequencer and not owner.sequencer.in_flight and cache._pins:
         raise Broken(the_cache_is_bounded, f"pinned, with nothing on the way: {cache._pins}")
+
+
+# What is projected
+
+
+def the_journal_is_the_topic(world: "World") -> None:
+    """When it has caught up: each fact once, in its order, and what stopped a workflow has stopped it there, too."""
+    kept = {key: each for key, each in world.database.kept.items() if each.journal or each.stopped}
+    for workflow_id in kept.keys() | world.truth.journals.keys():
+        journal = [fact.event for fact in world.truth.journals.get(workflow_id, ())]
+        stored = kept.get(workflow_id)
+        if stored is None or stored.journal != journal:
+            raise Broken(the_journal_is_the_topic, f"{workflow_id}: {stored and len(stored.journal)}, {len(journal)}")
+        if (stored.stopped is not None) != (workflow_id in world.truth.stopped):
+            raise Broken(the_journal_is_the_topic, f"{workflow_id} is stopped: {stored.stopped}")
+
+
+def what_is_read_back_is_the_fold(world: "World") -> None:
+    """Snapshot and tail give the state of the log, at its end and at any event before; and so the same next step."""
+    for workflow_id, history in world.truth.histories.items():
+        kept = world.database.kept[workflow_id]
+        last = len(kept.journal)
+        for seq in {last, *(each.head.seq for each in kept.snapshots), world.random.randint(1, last)} if last else ():
+            try:
+                state = world.database.restored(workflow_id, kept, seq)
+            except IntegrityError as damage:
+                raise Broken(what_is_read_back_is_the_fold, f"{workflow_id} at {seq}: {damage}") from None
+            if state != history[seq]:
+                raise Broken(what_is_read_back_is_the_fold, f"{workflow_id} at {seq} is another state")
+            if any(next_step(state, name) != next_step(history[seq], name) for name in (None, "ada", "bob")):
+                raise Broken(what_is_read_back_is_the_fold, f"{workflow_id} at {seq} has another next step")
+
+
+def late_results_are_stored_once(world: "World") -> None:
+    told = {each["command_id"]: each["result_ref"] for marks in world.truth.late.values() for each in marks}
+    stored = [each for kept in world.database.kept.values() for each in kept.late]
+    if {each.command_id: each.result_ref for each in stored} != told:
+        raise Broken(late_results_are_stored_once, f"{len(stored)} are stored, and {len(told)} were told")
+
+
+# Tenants
+
+
+def tenants_are_apart(world: "World") -> None:
+    """A fact is of the tenant and the project that its command named, and nobody hears of another's."""
+    for place, fact in world.truth.facts.items():
+        command = world.decisions[place].command
+        named = command and (command.tenant, command.project, command.workflow_id)
+        if named != (fact.event["tenant"], fact.event["project"], fact.event["workflow_id"]):
+            raise Broken(tenants_are_apart, f"{place}: {fact.event} was asked for by {named}")
+        if fact.event["event_type"] == "project_forked":
+            origin = world.truth.journals[fact.payload["origin_workflow_id"]][0].event
+            if origin["tenant"] != fact.event["tenant"]:
+                raise Broken(tenants_are_apart, f"{place} forks what is {origin['tenant']}'s")
+    for told in world.told:
+        command = world.decisions[told.place].command if told.place in world.decisions else None
+        if told.reply is not None and command is not None and told.reply["workflow_id"] != command.workflow_id:
+            raise Broken(tenants_are_apart, f"{told} is told to {command.workflow_id}")
 
 
 # When the faults have ended
@@ -293,7 +356,12 @@ AT_THE_END = (
     nobody_is_replaced_before_the_expiry_that_was_promised,
     nobody_waits_for_what_has_run_out,
     late_results_are_kept,
+    one_effect_for_one_key,
     the_audit_finds_nothing,
+    the_journal_is_the_topic,
+    what_is_read_back_is_the_fold,
+    late_results_are_stored_once,
+    tenants_are_apart,
     what_was_acknowledged_is_a_fact,
     what_was_turned_away_is_no_fact,
     one_outcome_for_one_record,

@@ -6,32 +6,36 @@ own, and only the reply to one of its own attempts counts.
 """
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from random import Random
 from typing import Any, NamedTuple
 
 from continuity import codec
 from continuity.codec import Reply, ReplyTo
 from continuity.core import canonical, ids
+from continuity.core.canonical import loads_canonical
 from continuity.core.records import Command
 from tests.simulation.partition import PARTITION, PARTITIONS, Partition
 
 TENANTS = ("acme", "zeta")
-RETRY_STEPS = 60
+RETRY_STEPS = 150
+FORKING = 0.02
+FORKS_MAX = 3
 
 
 def projects_at_home(per_tenant: int) -> list[tuple[str, str]]:
     """Projects whose workflows belong to the simulated partition."""
     found = []
     for tenant in TENANTS:
-        at_home = (
-            name
-            for name in (f"p{n}" for n in count())
-            if ids.partition_of(ids.workflow_id(tenant, name), PARTITIONS) == PARTITION
-        )
-        found += [(tenant, next(at_home)) for _ in range(per_tenant)]
+        found += [(tenant, name) for name in islice(names_at_home(tenant), per_tenant)]
     return found
+
+
+def names_at_home(tenant: str) -> Iterator[str]:
+    names = (f"p{n}" for n in count())
+    return (name for name in names if ids.partition_of(ids.workflow_id(tenant, name), PARTITIONS) == PARTITION)
 
 
 class Request(NamedTuple):
@@ -67,6 +71,7 @@ class Clients:
         self.added_by: dict[str, int] = {}
         self.heads: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
+        self.forks: list[str] = []
 
     def command_id(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
@@ -75,6 +80,9 @@ class Clients:
         """A command nobody has sent before; it may well be refused."""
         tenant, project = self.random.choice(self.projects)
         workflow = ids.workflow_id(tenant, project)
+        if self.heads.get(workflow) and self.random.random() < FORKING:
+            self._fork(tenant, project, now, step)
+            return
         command_id = self.command_id()
         command_type, body = self._work(workflow, command_id)
         token = self.any_token(workflow) if self.random.random() < 0.1 else None
@@ -85,6 +93,16 @@ class Clients:
             after=self.random.choice(list(self.wanted)) if self.wanted and self.random.random() < 0.05 else None,
         )  # fmt: skip
         self._want(command, now, step)
+
+    def _fork(self, tenant: str, project: str, now: int, step: int) -> None:
+        """Begin another project where this one stood; now and then one that is there."""
+        known = [name for owner, name in self.projects if owner == tenant]
+        free = next(name for name in names_at_home(tenant) if name not in {*known, *self.forks})
+        name = self.random.choice(known) if self.random.random() < 0.2 or len(self.forks) >= FORKS_MAX else free
+        if name == free:
+            self.forks.append(free)
+        at_seq = self.earlier_seq(ids.workflow_id(tenant, project))
+        self.want(Request("fork_project", {"from_project": project, "at_seq": at_seq}), tenant, name, now, step)
 
     def want(self, request: Request, tenant: str, project: str, now: int, step: int) -> Wanted:
         """Send what an executor asks for."""
@@ -210,6 +228,8 @@ class Clients:
             return
         wanted.outcome = reply
         workflow = reply["workflow_id"]
+        if reply["event_type"] == "project_forked":
+            self._move_in(wanted.command)
         self.heads[workflow] = max(self.heads.get(workflow, 0), reply["event_seq"] or 0)
         if reply["event_type"] == "goal_created" and reply["goal_id"] is not None:
             self.known_goals.setdefault(workflow, []).append(reply["goal_id"])
@@ -217,6 +237,16 @@ class Clients:
             self.known_tasks.setdefault(workflow, []).append(reply["task_id"])
             self.added_by[reply["task_id"]] = reply["event_seq"] or 0
         self.tokens[workflow] = max(self.tokens.get(workflow, 0), reply["fencing_token"] or 0)
+
+    def _move_in(self, fork: Command) -> None:
+        """A fork is a project like any other, in which its origin's goals and tasks go on."""
+        if (fork.tenant, fork.project) in self.projects:
+            return
+        self.projects.append((fork.tenant, fork.project))
+        begun = ids.workflow_id(fork.tenant, loads_canonical(fork.body)["from_project"])
+        for known in (self.goals, self.tasks, self.known_goals, self.known_tasks):
+            known[fork.workflow_id] = [*known.get(begun, ())]
+        self.tokens[fork.workflow_id] = self.tokens.get(begun, 0)
 
     @property
     def unanswered(self) -> list[str]:

@@ -4,6 +4,7 @@ An executor believes what it was told and never looks at the log. So it may go o
 more: that is what fencing is for.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -24,6 +25,10 @@ CHECKPOINT: dict[str, Any] = {"where_left_off": "here", "next_step": "go on", "c
 GIVE_UP = frozenset({"fenced", "lease_expired", "not_held"})
 
 
+Effects = dict[tuple[str, str], Counter[str]]
+"""The world outside: by workflow and step, how often what was done there under each key."""
+
+
 @dataclass
 class Executor:
     """One life of one. `grant` and `attempts` are as it was told, `left_open` the steps that its predecessor was in the
@@ -41,7 +46,7 @@ class Executor:
     def workflow(self) -> str:
         return ids.workflow_id(self.tenant, self.project)
 
-    def hear(self, *, is_stubborn: bool) -> None:
+    def hear(self, effects: "Effects", *, is_stubborn: bool) -> None:
         """What came of the last request, if that is known by now. A stubborn one goes on after it was fenced."""
         wanted = self.waits_for
         if wanted is None or wanted.outcome is None:
@@ -56,6 +61,10 @@ class Executor:
             self.left_open += [each["step_id"] for each in result.get("handover", {}).get("open_attempts", ())]
         elif kind == "begin_step" and result.get("status") == "begun":
             self.attempts[result["step_id"]] = result["attempt_id"]
+            body = loads_canonical(wanted.command.body)
+            if body["step_type"] == "non_idempotent":
+                done = effects.setdefault((self.workflow, result["step_id"]), Counter())
+                done[result["external_key"]] += 1
         elif kind == "renew_lease" and reply["status"] == "answered" and self.grant is not None:
             self.grant = self.grant | {"expires_at": result["expires_at"]}
         elif kind == "release_lease" and reply["status"] == "accepted":
@@ -73,6 +82,7 @@ class Executors:
         self.awake = [self._born() for _ in range(EXECUTORS)]
         self.asleep: list[Executor] = []
         self.vanished = 0
+        self.effects: Effects = {}
         self.ttl_seconds = SHORT_TTL_SECONDS if vanishing > 0.5 else TTL_SECONDS
 
     @property
@@ -97,7 +107,7 @@ class Executors:
             self._wake_up(now, step)
             return
         for executor in self.awake:
-            executor.hear(is_stubborn=self.random.random() < 0.2)
+            executor.hear(self.effects, is_stubborn=self.random.random() < 0.2)
         free = [at for at, executor in enumerate(self.awake) if executor.waits_for is None]
         if not free or self.random.random() < 0.1:
             if self.random.random() < 0.4:
@@ -123,7 +133,7 @@ class Executors:
     def _wake_up(self, now: int, step: int) -> None:
         """As if no time had passed: it goes on where it was, with what it found out meanwhile."""
         executor = self.random.choice(self.asleep)
-        executor.hear(is_stubborn=True)
+        executor.hear(self.effects, is_stubborn=True)
         if executor.grant is None or self.random.random() < 0.3:
             self.asleep.remove(executor)
         if executor.waits_for is None and executor.grant is not None:
@@ -180,7 +190,8 @@ class Executors:
         if self.random.random() < 0.03:
             body["step_type"] = "idempotent"
         if body["step_type"] == "non_idempotent":
-            body["external_key"] = f"key-{body['step_id']}"
+            other = self.random.random() < 0.05  # as of a program that draws a new key each time
+            body["external_key"] = f"key-{self.clients.command_id()[:4] if other else body['step_id']}"
         return self._under(executor, "begin_step", body)
 
     def _complete(self, executor: Executor) -> Request:

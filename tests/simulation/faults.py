@@ -114,6 +114,46 @@ def database_goes_away(world: "World", owner: Owner) -> bool:
     return True
 
 
+def blobs_go_away(world: "World", owner: Owner) -> bool:
+    """What is put meanwhile may be left behind in halves."""
+    del owner
+    world.database.blobs.is_away = True
+    return True
+
+
+def a_blob_is_torn(world: "World", owner: Owner) -> bool:
+    """Or lost."""
+    del owner
+    contents = world.database.blobs.contents
+    if not contents:
+        return False
+    ref = world.random.choice(sorted(contents))
+    if world.random.random() < 0.5:
+        del contents[ref]
+    else:
+        contents[ref] = contents[ref][: len(contents[ref]) // 2]
+    return True
+
+
+def projector_crashes_in_a_batch(world: "World", owner: Owner) -> bool:
+    del owner
+    before = world.database.counts["projector crashed in a batch"]
+    world.database.project(20, crash_at=world.random.randint(0, 5))
+    return world.database.counts["projector crashed in a batch"] > before
+
+
+def pause(world: "World", owner: Owner) -> bool:
+    """The process stands still, and wakes up minutes later as if nothing had happened."""
+    if owner.wakes_up_at > world.step:
+        return False
+    owner.wakes_up_at = world.step + world.random.choice((10, 40, 120))
+    if world.random.random() < 0.5:
+        world.now += 180_000_000
+    if owner is world.owners[-1] and len(world.owners) < OWNERS_MAX:
+        world.join()
+    return True
+
+
 def rebuild_the_database(world: "World", owner: Owner) -> bool:
     del owner
     world.database.rebuild()
@@ -122,7 +162,7 @@ def rebuild_the_database(world: "World", owner: Owner) -> bool:
 
 def rot_in_the_database(world: "World", owner: Owner) -> bool:
     del owner
-    workflows = sorted(world.database.journals)
+    workflows = sorted(key for key, kept in world.database.kept.items() if kept.journal)
     if not workflows:
         return False
     rotten = world.random.choice(workflows)
@@ -150,5 +190,6 @@ FAULTS: tuple[Fault, ...] = (
     crash, move_to_another, move_to_another, lose_the_producer, crash_while_opening, refuse_in_the_middle,
     refuse_in_the_middle, land_but_report_a_failure, land_but_report_no_offset, land_a_stray, land_a_stray,
     land_a_stray, garbage_in_the_events, forgery, database_goes_away, database_goes_away,
+    blobs_go_away, a_blob_is_torn, projector_crashes_in_a_batch, projector_crashes_in_a_batch, pause, pause,
     rebuild_the_database, rot_in_the_database, retention_takes_commands, commands_topic_made_again,
 )  # fmt: skip

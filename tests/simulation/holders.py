@@ -28,6 +28,7 @@ WORKING = (
 )  # fmt: skip
 TOO_LATE = ("fenced", "lease_held", "step_completed", "attempt_closed")
 KEEP_FAILING = "executors_keep_failing"
+BEFORE_ALL: Place = (-1, -1)
 
 
 @dataclass
@@ -46,6 +47,13 @@ class Holding:
     held: dict[str | None, Held] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     deaths: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, base: State) -> "Holding":
+        """What a fork inherits; without an origin, nothing."""
+        grants = base.grants.values()
+        held = {each["task_id"]: Held(each["token"], each["owner_id"], each["acted"]) for each in grants}
+        return cls(held, deaths=dict(base.silent_deaths))
 
     @property
     def tokens(self) -> set[int]:
@@ -89,8 +97,8 @@ def is_given_up(payload: Any) -> bool:
 
 def told_in_full(world: "World") -> Iterator[tuple[Record, Any, Holding]]:
     """Each fact, its payload, and who held what before it."""
-    for journal in world.truth.journals.values():
-        holding = Holding()
+    for workflow_id, journal in world.truth.journals.items():
+        holding = Holding.of(world.truth.histories[workflow_id][0])
         for fact in journal:
             payload = fact.payload
             yield fact, payload, holding
@@ -102,7 +110,10 @@ def told_in_full(world: "World") -> Iterator[tuple[Record, Any, Holding]]:
 
 def tokens_only_grow(world: "World") -> None:
     """Across release, expiry, takeover, rollback and every failover; and nobody is told a token that was not given."""
-    given: dict[str, dict[int, Place]] = {}
+    given: dict[str, dict[int, Place]] = {
+        workflow_id: dict.fromkeys(range(1, base.token_counter + 1), BEFORE_ALL)
+        for workflow_id, (base, *_) in world.truth.histories.items()
+    }
     for fact, payload, _ in told_in_full(world):
         tokens = given.setdefault(fact.event["workflow_id"], {})
         if fact.event["event_type"] in GRANTING:
@@ -205,7 +216,11 @@ def five_silent_deaths_block(world: "World") -> None:
 
 def one_completion_per_step_for_ever(world: "World") -> None:
     """Nothing is begun or ended of a step that is completed, and whoever asks is told that one result."""
-    completed: dict[tuple[str, str], Any] = {}
+    completed: dict[tuple[str, str], Any] = {
+        (workflow_id, step_id): {**step, "attempt_id": step["attempts"][-1]["attempt_id"]}
+        for workflow_id, step_id, step in _inherited(world)
+        if step["status"] == "completed"
+    }
     for fact, payload, _ in told_in_full(world):
         key = (fact.event["workflow_id"], payload.get("step_id"))
         if payload.get("step_id") is not None and key in completed:
@@ -224,6 +239,9 @@ def one_completion_per_step_for_ever(world: "World") -> None:
 def attempts_are_numbered_without_gaps(world: "World") -> None:
     """1, 2, 3 ...; only the last one ends, once, and under the token that it was begun under."""
     last: dict[tuple[str, str], tuple[int, int | None]] = {}
+    for workflow_id, step_id, step in _inherited(world):
+        final = step["attempts"][-1]
+        last[workflow_id, step_id] = (final["attempt_id"], final["token"] if final["status"] == "open" else None)
     for fact, payload, _ in told_in_full(world):
         kind, token = fact.event["event_type"], fact.event["fencing_token"]
         key = (fact.event["workflow_id"], payload.get("step_id"))
@@ -235,6 +253,24 @@ def attempts_are_numbered_without_gaps(world: "World") -> None:
             if token is None or last.get(key) != (payload["attempt_id"], token):
                 raise Broken(attempts_are_numbered_without_gaps, f"{fact.place}: {payload} ends {last.get(key)}")
             last[key] = (payload["attempt_id"], None)
+
+
+def one_effect_for_one_key(world: "World") -> None:
+    """What a `non_idempotent` step does in the world outside is done under one key, however often it is tried; and
+    whoever tries is told that key, and of every try before that nobody came back from."""
+    for (workflow_id, step_id), keys in world.executors.effects.items():
+        if len(keys) > 1:
+            raise Broken(one_effect_for_one_key, f"{step_id} of {workflow_id}: {keys}")
+    for fact, payload, _ in told_in_full(world):
+        done: Any = world.executors.effects.get((fact.event["workflow_id"], payload.get("step_id")), {})
+        if fact.event["event_type"] == "step_begun" and payload["external_key"] not in (None, *done) and done:
+            raise Broken(one_effect_for_one_key, f"{fact.place}: {payload}, and it was done as {done}")
+
+
+def _inherited(world: "World") -> Iterator[tuple[str, str, Any]]:
+    for workflow_id, (base, *_) in world.truth.histories.items():
+        for step_id, step in base.steps.items():
+            yield workflow_id, step_id, step
 
 
 def late_results_are_kept(world: "World") -> None:
@@ -276,7 +312,8 @@ def the_audit_finds_nothing(world: "World") -> None:
     """What `continuity verify` holds of any history holds of these."""
     for workflow_id, journal in world.truth.journals.items():
         events = [fact.event for fact in journal]
-        audit = Audit(State(workflow_id), {to_seq for event in events if (to_seq := returns(event)) is not None})
+        rollbacks = {to_seq for event in events if (to_seq := returns(event)) is not None}
+        audit = Audit(world.truth.histories[workflow_id][0], rollbacks)
         for event in events:
             if (problem := audit.add(event)) is not None:
                 raise Broken(the_audit_finds_nothing, f"{problem} in {event}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from continuity import codec
 from continuity.core import ids
 from continuity.core.canonical import loads_canonical
+from continuity.core.history import origin
 from continuity.core.outcome import Accepted, Answered, Duplicate, Outcome, Rejected
 from continuity.core.records import Command
 from continuity.core.seal import digest
@@ -158,18 +159,26 @@ def every_outage_was_there(world: "World") -> None:
                     raise Broken(every_outage_was_there, f"{offset} {code}: there was no outage for {command}")
 
 
+def origin_of(world: "World", workflow_id: str) -> str | None:
+    """Of a fork, which workflow it stands on."""
+    first = next(iter(world.truth.journals.get(workflow_id, ())), None)
+    return first.payload.get("origin_workflow_id") if first is not None else None
+
+
 def _was_out(world: "World", command: Command, batch: Batch, code: str) -> bool:
     """The database away, rotten, behind what this owner saw of it, or behind a small tail; or the chain is damaged."""
     workflow_id, looks = command.workflow_id, batch.looks
     if code == "workflow_stopped":
         return workflow_id in world.truth.stopped
     if code == "integrity":
-        return command.command_type == "rollback" and workflow_id in world.ever_rotten
+        return (older := origin(command)) is not None and older[0] in world.ever_rotten
     return (
         (workflow_id in looks.asked and looks.was_away)
-        or (command.command_type == "rollback" and workflow_id in looks.unread)
+        or workflow_id in looks.unread
+        or ((older := origin(command)) is not None and older[0] in looks.unread)
         or any(position < batch.seen for position in looks.fetched)
         or (world.tail_bytes_max < TAIL_BYTES_MAX and any(position < batch.tail_start for position in looks.fetched))
         or workflow_id in world.ever_rotten
+        or origin_of(world, workflow_id) in world.ever_rotten
         or workflow_id in world.truth.stopped
     )

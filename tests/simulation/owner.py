@@ -12,6 +12,7 @@ from random import Random
 from typing import Literal, NamedTuple
 from unittest.mock import patch
 
+from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.errors import ConfigError, Retryable
 from continuity.processors import (
@@ -58,6 +59,7 @@ class WatchedStore:
         self._asked: set[str] = set()
         self._fetched: list[int] = []
         self._unread: set[str] = set()
+        self._asked_for: tuple[str, ...] = ()
         self._was_away = False
 
     def position(self, partition: int) -> StoredPosition:
@@ -74,6 +76,7 @@ class WatchedStore:
         return fetched
 
     def past(self, workflow_id: str, at_seq: int) -> State:
+        self._asked_for = (workflow_id,)
         try:
             return self._database.past(workflow_id, at_seq)
         except Retryable:
@@ -81,7 +84,18 @@ class WatchedStore:
             raise
 
     def keep_base(self, state: State) -> None:
-        self._database.keep_base(state)
+        try:
+            self._database.keep_base(state)
+        except Retryable:
+            self._unread |= {*self._asked_for}
+            raise
+
+    def base_of(self, first: Event) -> State | None:
+        try:
+            return self._database.base_of(first)
+        except Retryable:
+            self._unread.add(first["workflow_id"])
+            raise
 
     def looks(self) -> Looks:
         return Looks(self._was_away, frozenset(self._asked), tuple(self._fetched), frozenset(self._unread))
@@ -134,6 +148,7 @@ class Owner:
         self.abandoned: list[Wire] = []
         self.is_stuck = False
         self.has_left = False
+        self.wakes_up_at = 0
         self._seen = 0
         self._ever_warm: set[str] = set()
 

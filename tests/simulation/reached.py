@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from continuity.core.canonical import loads_canonical
 from continuity.core.outcome import Accepted, Rejected
 from tests.simulation.holders import GRANTING, is_given_up, told_in_full
+from tests.simulation.justification import origin_of
 from tests.simulation.replay import Decision
 from tests.simulation.truth import Place, Record
 
@@ -18,6 +19,9 @@ def reached(world: "World") -> Counter[str]:
     counts: Counter[str] = Counter()
     counts.update(name for fact, payload, _ in told_in_full(world) for name in _done(fact, payload))
     counts.update(name for told in world.told for name in _heard(world, told.place, told.reply))
+    bases = [each for each in world.truth.histories.items() if each[1][0].tasks or each[1][0].goals]
+    counts["forked"] = len(bases)
+    counts["forked again"] = sum(origin_of(world, str(origin_of(world, key))) is not None for key, _ in bases)
     counts["late result kept"] = sum(len(each) for each in world.truth.late.values())
     renewed = _renewals_told(world)
     for place, decision in world.decisions.items():

@@ -138,9 +138,12 @@ class _Memory:
 
     def _past(self, command: Command, state: State) -> State | None:
         wanted = origin(command)
-        if wanted is None or wanted[1] >= state.head_seq:
+        if wanted is None:
             return None
-        return self.world.truth.histories[state.workflow_id][wanted[1]]
+        is_fork = wanted[0] != state.workflow_id
+        if state.head_seq if is_fork else wanted[1] >= state.head_seq:
+            return None
+        return self.world.truth.histories[wanted[0]][wanted[1]]
 
     def _remember(self, outcome: Outcome, state: State, timestamp: int) -> None:
         if isinstance(outcome, Accepted):

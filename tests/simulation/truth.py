@@ -9,6 +9,7 @@ from continuity import codec
 from continuity.core.acceptance import START, Verdict, chain_fits, judge
 from continuity.core.canonical import loads_canonical
 from continuity.core.evolve import evolve
+from continuity.core.history import forked
 from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.processors import PartitionLog
@@ -82,7 +83,7 @@ class Truth:
         workflow_id = record.event["workflow_id"]
         if workflow_id in self.stopped:
             return
-        history = self.histories.setdefault(workflow_id, [State(workflow_id)])
+        history = self.histories.setdefault(workflow_id, [self._beginning(record)])
         if not chain_fits(history[-1].head_seq, history[-1].head_hash, record.event):
             self.stopped[workflow_id] = record
             return
@@ -93,6 +94,14 @@ class Truth:
         self.journals.setdefault(workflow_id, []).append(record)
         history.append(evolve(history[-1], record.event))
 
+    def _beginning(self, record: Record) -> State:
+        """The state that a first event stands on: a fork's is its origin's, counted back."""
+        workflow_id = record.event["workflow_id"]
+        if record.event["event_type"] != "project_forked":
+            return State(workflow_id)
+        cited = record.payload
+        return forked(self.histories[cited["origin_workflow_id"]][cited["origin_seq"]], workflow_id)
+
     def _note_late(self, mark: Record) -> None:
         """The results that it keeps of executors that came too late."""
         payload = mark.payload
@@ -102,4 +111,4 @@ class Truth:
     def state_before(self, workflow_id: str, place: Place) -> State:
         """The state that a command record at `place` met."""
         seen = bisect_left(self._places.get(workflow_id, []), place)
-        return self.histories.get(workflow_id, [State(workflow_id)])[seen]
+        return self.histories[workflow_id][seen] if seen else State(workflow_id)

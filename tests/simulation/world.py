@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
 from continuity import codec
 from continuity.codec import Reply
-from continuity.core import window
+from continuity.core import snapshot, window
+from continuity.core.snapshot import Policy
 from continuity.processors import Answer, CommandRecord
 from continuity.processors.tail import TAIL_BYTES_MAX, Tail
 from tests.simulation import checkers, faults
@@ -30,7 +32,8 @@ from tests.simulation.replay import Decision, replay
 from tests.simulation.truth import Place, Truth
 
 NOON = 1_800_000_000_000_000
-STEPS = 500
+STEPS = 300
+COMMANDS_MIN = 200
 BEGINNING_ROUNDS = 12
 SETTLING_ROUNDS_MAX = 300
 
@@ -49,18 +52,24 @@ class Told(NamedTuple):
 class World:
     """`run` is all there is to it; `counts` says afterwards what happened, and how often."""
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
+    def __init__(
+        self, seed: int, steps: int = STEPS, commands_min: int = COMMANDS_MIN, without: frozenset[str] = frozenset()
+    ) -> None:
         self.random = Random(seed)
         self.steps = steps
+        self.commands_min = commands_min
+        self.without = without
+        self.trace: list[str] = []
         self.now = NOON
         self.step = 0
         self.window_slots = self.random.choice((4, 8, 256, 256))
         self.tail_bytes_max = self.random.choice((2_500, TAIL_BYTES_MAX, TAIL_BYTES_MAX))
         self.projector_pace = self.random.choice((0.01, 0.1, 0.1))
         self.partition = Partition()
-        self.database = Database(self.partition)
+        policy = Policy(every_events=self.random.choice((3, 20, 100)), inline_bytes_max=self.random.choice((0, 64_000)))
+        self.database = Database(self.partition, self.random, policy)
         self.truth = Truth(self.partition)
-        self.clients = Clients(self.partition, self.random, projects=self.random.choice((1, 1, 2, 3)))
+        self.clients = Clients(self.partition, self.random, projects=self.random.choice((2, 2, 3)))
         vanishing, self.executing = self.random.choice(((0.05, 0.4), (0.1, 0.7), (0.1, 0.9), (0.3, 0.9), (0.95, 0.98)))
         self.executors = Executors(self.clients, self.random, vanishing)
         self.told: list[Told] = []
@@ -106,7 +115,8 @@ class World:
         with self._sizes():
             if self.random.random() < 0.6:
                 self._begin()
-            for self.step in range(self.steps):  # noqa: B020 - the step is the world's
+            while self.step < self.steps or len(self.clients.wanted) < self.commands_min:
+                self.step += 1
                 self._act()
                 self.truth.read()
                 if self.step % 10 == 0:
@@ -120,8 +130,9 @@ class World:
     @contextmanager
     def _sizes(self) -> Iterator[None]:
         """A short idempotency window rolls over, and a small tail overflows, in a short run."""
+        small_window = patch.object(snapshot, "SLOTS", self.window_slots)
         small_tail = patch.object(Tail.__init__, "__defaults__", (self.tail_bytes_max,))
-        with patch.object(window, "SLOTS", self.window_slots), small_tail:
+        with patch.object(window, "SLOTS", self.window_slots), small_window, small_tail:
             yield
 
     def _begin(self) -> None:
@@ -134,14 +145,20 @@ class World:
     def _act(self) -> None:
         self._pass_time()
         dice = self.random.random()
-        if dice < 0.3:
+        if dice < 0.5:
+            asked = len(self.clients.wanted)
             self._ask()
+            for wanted in islice(self.clients.wanted.values(), asked, None):
+                command = wanted.command
+                self.note(f"{command.project} {command.command_type} {command.body} token {command.fencing_token}")
         elif dice < 0.9 or self.random.random() < self.calm:
             self._go_on(self._someone())
         else:
             self._suffer()
         if self.database.is_away and self.random.random() < 0.1:
             self.database.is_away = False
+        if self.database.blobs.is_away and self.random.random() < 0.1:
+            self.database.blobs.is_away = False
 
     def _pass_time(self) -> None:
         """Mostly little; now and then more than a ttl, or to the very microsecond at which a grant runs out."""
@@ -179,6 +196,8 @@ class World:
         return self.owners[-1] if self.random.random() < 0.8 else self.random.choice(self.owners)
 
     def _go_on(self, owner: Owner) -> None:
+        if owner.wakes_up_at > self.step:
+            return
         if owner.sequencer is None:
             if owner is self.owners[-1] or self.random.random() < 0.1:
                 self._open(owner)
@@ -187,8 +206,10 @@ class World:
         if dice < 0.35:
             if owner.work():
                 checkers.the_cache_is_bounded(owner)
+                self.note(f"{self._name(owner)} decides up to {owner.batches[-1].records[-1:]}")
         elif dice < 0.6:
             owner.wire.land(self.random.randint(1, 4))
+            self.note(f"{self._name(owner)}'s records are in the log up to {self.partition.end()}")
         elif dice < 1 - self.projector_pace:
             for _ in range(self.random.randint(1, 4)):
                 owner.hear()
@@ -199,6 +220,7 @@ class World:
     def _open(self, owner: Owner) -> None:
         adopt = owner.is_stuck and self.random.random() < 0.5
         owner.open(forced_by="ada" if adopt else None)
+        self.note(f"{self._name(owner)} {'opens' if owner.sequencer else 'does not open'}")
         if owner.has_left:
             self.remove(owner)
             self.join()
@@ -236,6 +258,7 @@ class World:
         if reply is not None and answer.reply_to is not None:
             place = (reply["source_generation"], reply["source_offset"])
             self.told.append(Told(sequencer_id, place, reply["status"], reply["code"], reply["detail"], reply))
+            self.note(f"{sequencer_id[:4]} tells {place}: {reply['status']} {reply['code'] or reply['event_seq']}")
             if self.random.random() < 0.95:
                 self.clients.hear(codec.decode_reply(codec.encode_reply(reply)), answer.reply_to.correlation)
             else:
@@ -245,31 +268,45 @@ class World:
             status = "unavailable" if rejection["code"] == "unavailable" else "refused"
             self.told.append(Told(sequencer_id, place, status, rejection["code"], rejection["detail"], None))
 
+    def note(self, text: str) -> None:
+        """A line for whoever looks at a run that broke."""
+        self.trace.append(f"{self.step:>5} +{(self.now - NOON) / 1e6:.1f} s  {text}")
+
+    @staticmethod
+    def _name(owner: Owner) -> str:
+        return owner.sequencer.sequencer_id[:4] if owner.sequencer else "an owner"
+
     # Faults
 
     def _suffer(self) -> None:
         fault = self.random.choice(faults.FAULTS)
-        if fault(self, self._someone()):
+        if fault.__name__ not in self.without and fault(self, self._someone()):
             self.counts[f"fault: {fault.__name__}"] += 1
+            self.note(f"FAULT {fault.__name__}")
 
     # The end of the faults
 
     def _settle(self) -> None:
-        self.database.is_away = False
-        self.database.rebuild()
+        self.database.is_away = self.database.blobs.is_away = False
+        if self.database.rotten or self.random.random() < 0.3:
+            self.database.rebuild()
         while self.strays:
             faults.land_a_stray(self, self.owners[-1])
         while len(self.owners) > 1:
             self.remove(self.owners[0])
         self.strays.clear()
         self.owners[0].version = self.newest_version
-        for round_number in range(SETTLING_ROUNDS_MAX):
+        self.owners[0].wakes_up_at = 0
+        waiting = self.partition.commands.end  # of which a round takes one at least
+        for round_number in range(SETTLING_ROUNDS_MAX + waiting):
             self.step += 1
             self._settling_round(self.owners[0])
             self.truth.read()
             if not self.clients.unanswered and not self.owners[0].wire.queue and not self.owners[0].wire.reports:
                 self.counts["rounds to settle"] = max(self.counts["rounds to settle"], round_number)
-                return
+                break
+        while self.database.projected.offset < self.partition.end():
+            self.database.project(1_000)
 
     def _settling_round(self, owner: Owner) -> None:
         self.now += 1_000
@@ -291,6 +328,10 @@ class World:
         self.counts.update(f"told: {told.status} {told.code or ''}".strip() for told in self.told)
         self.counts.update(reached(self))
         self.counts["executor vanished"] += self.executors.vanished
+        self.counts["blob torn"] += self.database.blobs.torn
+        self.counts["effect repeated under its key"] += sum(
+            count > 1 for keys in self.executors.effects.values() for count in keys.values()
+        )
         self.counts["workflows stopped"] += len(self.truth.stopped)
         rolled = sum(len(each) > self.window_slots for each in self.truth.journals.values())
         self.counts["window rolled over"] += rolled

@@ -1,0 +1,95 @@
+"""Many seeds in several processes, and what came of all of them: violations, and how often everything happened."""
+
+import multiprocessing
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from typing import NamedTuple
+
+from tests.simulation.broken import Broken
+from tests.simulation.world import World
+
+SEEDS_AT_ONCE = 5
+INFLICTED = ("fault", "stranger", "stray", "command", "clock", "reply", "blob", "executor")
+"""Whatever else is counted is a state that was reached. The maximum of `rounds to settle` is kept, not the sum."""
+
+
+class Violation(NamedTuple):
+    """A seed that broke: by which checker, or `crash` where the product itself raised."""
+
+    seed: int
+    checker: str
+    detail: str
+
+
+class Outcome(NamedTuple):
+    """What some seeds came to."""
+
+    runs: int
+    violations: list[Violation]
+    counts: Counter[str]
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How often what was inflicted, by name."""
+        return {name: number for name, number in sorted(self.counts.items()) if name.partition(":")[0] in INFLICTED}
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How often what that led to."""
+        return {name: number for name, number in sorted(self.counts.items()) if name not in self.faults}
+
+    def __add__(self, other: "Outcome") -> "Outcome":  # type: ignore[override]  # not the one of tuples
+        counts = self.counts + other.counts
+        settled = max(self.counts["rounds to settle"], other.counts["rounds to settle"])
+        counts["rounds to settle"] = settled
+        return Outcome(self.runs + other.runs, self.violations + other.violations, counts)
+
+
+NONE = Outcome(0, [], Counter())
+
+
+def run(seeds: Iterable[int]) -> Outcome:
+    """One after the other, in this process."""
+    outcome = NONE
+    for seed in seeds:
+        try:
+            outcome += Outcome(1, [], World(seed).run().counts)
+        except Broken as broken:
+            outcome += Outcome(1, [Violation(seed, broken.checker, str(broken))], Counter())
+        except Exception as error:  # noqa: BLE001 - a crash of the product is a finding like any other
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            detail = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119
+            outcome += Outcome(1, [Violation(seed, "crash", detail)], Counter())
+    return outcome
+
+
+def run_in_parallel(
+    seeds: range,
+    processes: int | None = None,
+    *,
+    until_broken: bool = False,
+    progress: Callable[[Outcome], None] = lambda _: None,
+) -> Outcome:
+    """In as many processes as there are processors. With `until_broken` it ends soon after the first violation."""
+    processes = processes or os.cpu_count() or 1
+    groups = _groups(seeds)
+    outcome = NONE
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pending: set[Future[Outcome]] = {pool.submit(run, group) for group in islice(groups, 2 * processes)}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for each in done:
+                outcome += each.result()
+                progress(outcome)
+            if not (until_broken and outcome.violations):
+                pending |= {pool.submit(run, group) for group in islice(groups, len(done))}
+    return outcome._replace(violations=sorted(outcome.violations))
+
+
+def _groups(seeds: range) -> Iterator[range]:
+    for at in range(0, len(seeds), SEEDS_AT_ONCE):
+        yield seeds[at : at + SEEDS_AT_ONCE]
