@@ -1,5 +1,6 @@
 """`./dev bench [--quick] [--json]`: every figure of docs/measurements.md, on a stack of its own, beside its target.
 
+With `--peers` it compares a committed command with what other systems offer instead.
 The stack lives in a temporary folder, listens on loopback, is bounded in time, and is gone at the end however it ends.
 """
 
@@ -7,6 +8,7 @@ import argparse
 import json
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import drain, growth, memory, native, renewals, restore, rows, stack, web
 from benchmarks.effort import FULL, QUICK, Effort
+from benchmarks.peers import comparing, report, summary
 from benchmarks.rows import Row
 from benchmarks.workload import Project, fill, log_end, planned, wait_until
 from continuity.config import Settings
@@ -23,6 +26,7 @@ from continuity.producers import AsyncCommandClient
 
 PARTITIONS = Settings.partitions
 SECONDS_MAX = 3_600
+INSTALL_SECONDS_MAX = 7_200
 
 
 async def live(settings: Settings, projects: list[Project], effort: Effort, console: Console) -> list[Row]:
@@ -73,6 +77,22 @@ def _seeded(settings: Settings, effort: Effort) -> list[Project]:
     return [project for project, _ in plans]
 
 
+def compare(names: list[str], page: Path | None, *, quick: bool, console: Console) -> list[Row]:
+    """Our committed command beside its peers: all rows. What is not there yet is installed first, for minutes."""
+    signal.alarm(INSTALL_SECONDS_MAX)
+    wanted = [each for each in comparing.SYSTEMS if not names or each.NAME in names]
+    systems, left_out = comparing.available(wanted, Settings(), console)
+    signal.alarm(SECONDS_MAX)
+    effort = comparing.QUICK if quick else comparing.FULL
+    machine = rows.machine()
+    compared = comparing.compare(systems, left_out, effort, console)
+    found = summary.medians(compared.turns)
+    report.show(found, compared.left_out, console)
+    if page:
+        page.write_text(report.page(found, compared.left_out, effort, machine), encoding="utf-8")
+    return summary.rows(found)
+
+
 def main() -> int:
     """Measure and show. The exit code says whether measuring worked: a missed target is a row, not a failure."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
@@ -82,6 +102,10 @@ def main() -> int:
         help="shorter rounds, without the memory of 10,000 workflows, and 20,000 events instead of a million",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
+    parser.add_argument("--peers", action="store_true", help="beside other systems, in place of the figures")
+    names = [each.NAME for each in comparing.SYSTEMS]
+    parser.add_argument("--only", action="append", choices=names, default=[], help="with --peers: this one; repeatable")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="with --peers: the page to write, in Markdown")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)  # as an exception, so that everything is put away
@@ -89,11 +113,15 @@ def main() -> int:
     console = Console(stderr=arguments.json, highlight=False)
     console.print(rows.machine())
     try:
-        found = measure(QUICK if arguments.quick else FULL, console)
+        if arguments.peers:
+            found = compare(arguments.only, arguments.report, quick=arguments.quick, console=console)
+        else:
+            found = measure(QUICK if arguments.quick else FULL, console)
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
         return 130
-    rows.show(found, console)
+    if not arguments.peers:
+        rows.show(found, console)
     if arguments.json:
         print(json.dumps({"rows": [row.to_json() for row in found]}))
     return 0
