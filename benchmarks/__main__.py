@@ -77,20 +77,24 @@ def _seeded(settings: Settings, effort: Effort) -> list[Project]:
     return [project for project, _ in plans]
 
 
-def compare(names: list[str], page: Path | None, *, quick: bool, console: Console) -> list[Row]:
-    """Our committed command beside its peers: all rows. What is not there yet is installed first, for minutes."""
+def compare(names: list[str], page: Path | None, *, quick: bool, console: Console) -> tuple[list[Row], bool]:
+    """Our committed command beside its peers: all rows, and whether all went well that could be had.
+
+    What is not there yet is installed first, which takes minutes.
+    """
     signal.alarm(INSTALL_SECONDS_MAX)
     wanted = [each for each in comparing.SYSTEMS if not names or each.NAME in names]
     systems, left_out = comparing.available(wanted, Settings(), console)
     signal.alarm(SECONDS_MAX)
     effort = comparing.QUICK if quick else comparing.FULL
     machine = rows.machine()
-    compared = comparing.compare(systems, left_out, effort, console)
+    compared = comparing.compare(systems, effort, console)
     found = summary.medians(compared.turns)
-    report.show(found, compared.left_out, console)
+    missing = {**left_out, **compared.failed}
+    report.show(found, missing, console)
     if page:
-        page.write_text(report.page(found, compared.left_out, effort, machine), encoding="utf-8")
-    return summary.rows(found)
+        page.write_text(report.page(found, missing, effort, machine), encoding="utf-8")
+    return summary.rows(found), not compared.failed
 
 
 def main() -> int:
@@ -114,9 +118,9 @@ def main() -> int:
     console.print(rows.machine())
     try:
         if arguments.peers:
-            found = compare(arguments.only, arguments.report, quick=arguments.quick, console=console)
+            found, well = compare(arguments.only, arguments.report, quick=arguments.quick, console=console)
         else:
-            found = measure(QUICK if arguments.quick else FULL, console)
+            found, well = measure(QUICK if arguments.quick else FULL, console), True
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
         return 130
@@ -124,7 +128,7 @@ def main() -> int:
         rows.show(found, console)
     if arguments.json:
         print(json.dumps({"rows": [row.to_json() for row in found]}))
-    return 0
+    return 0 if well else 1
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:

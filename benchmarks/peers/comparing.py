@@ -48,10 +48,10 @@ QUICK = Effort(turns=2, first_warm_up=5, later_warm_up=2, short_warm_up=0.5, mea
 
 
 class Compared(NamedTuple):
-    """What was seen of each operation in each turn, and what was left out, and why."""
+    """What was seen of each operation in each turn; and which systems failed, and how."""
 
     turns: dict[Key, list[Latencies]]
-    left_out: dict[str, str]
+    failed: dict[str, str]
 
 
 def folder(settings: Settings, name: str) -> Path:
@@ -78,7 +78,7 @@ def available(systems: Sequence[Peer], settings: Settings, console: Console) -> 
     return had, left_out
 
 
-def compare(systems: Sequence[Peer], left_out: dict[str, str], effort: Effort, console: Console) -> Compared:
+def compare(systems: Sequence[Peer], effort: Effort, console: Console) -> Compared:
     """All turns. One that fails is left out of the turns that follow, and counts with those that it finished."""
     found: dict[Key, list[Latencies]] = defaultdict(list)
     for operation in (each for system in systems for each in system.OPERATIONS):
@@ -88,7 +88,7 @@ def compare(systems: Sequence[Peer], left_out: dict[str, str], effort: Effort, c
     with stack.running(PARTITIONS) as settings:
         databases.check_durable(settings)
         for turn in range(effort.turns):
-            for system in _rotated(systems, turn):
+            for system in rotated(systems, turn, effort.turns):
                 if system.NAME in failed:
                     continue
                 console.print(f"[bold]{system.NAME}[/], turn {turn + 1} of {effort.turns}")
@@ -97,11 +97,12 @@ def compare(systems: Sequence[Peer], left_out: dict[str, str], effort: Effort, c
                 except Failed as error:
                     failed[system.NAME] = f"failed in turn {turn + 1}: {error}"
                     console.print(f"  {failed[system.NAME]}", markup=False)
-    return Compared({key: seen for key, seen in found.items() if seen}, {**left_out, **failed})
+    return Compared({key: seen for key, seen in found.items() if seen}, failed)
 
 
-def _rotated(systems: Sequence[Peer], turn: int) -> list[Peer]:
-    at = turn * len(systems) // 2 % len(systems)
+def rotated(systems: Sequence[Peer], turn: int, turns: int) -> list[Peer]:
+    """The order of a turn: all of them, from another one on than in every other turn."""
+    at = turn * len(systems) // turns
     return [*systems[at:], *systems[:at]]
 
 

@@ -19,7 +19,7 @@ Cells = list[list[str]]
 
 def ratios(found: Medians) -> tuple[list[str], Cells]:
     """Head and lines: ours to theirs."""
-    head = ["ours to", "by", *(f"throughput, c={each}" for each in CONCURRENCIES), "p50, c=1"]
+    head = ["ours to", "by", *(f"c={each}" for each in CONCURRENCIES), "p50, c=1"]
     lines = [
         [
             peer.name,
@@ -35,7 +35,7 @@ def ratios(found: Medians) -> tuple[list[str], Cells]:
 
 def figures(found: Medians) -> tuple[list[str], Cells]:
     """Head and lines: calls a second, p50 and p99 of each."""
-    head = ["", *(f"c={each}: 1/s; p50, p99 in ms" for each in CONCURRENCIES)]
+    head = ["1/s; p50, p99 in ms", *(f"c={each}" for each in CONCURRENCIES)]
     operations = dict.fromkeys(operation for operation, _ in found)
     return head, [
         [
@@ -59,7 +59,7 @@ def targets(found: Medians) -> tuple[list[str], Cells]:
 
 def show(found: Medians, left_out: Mapping[str, str], console: Console) -> None:
     """Print all three tables."""
-    titles = ("Ours to theirs: above 1, more is done; below 1, p50 is shorter", "Figures", "Targets")
+    titles = ("Ours to theirs: throughput (above 1: more), p50 (below 1: shorter)", "Figures", "Targets")
     for title, (head, lines) in zip(titles, (ratios(found), figures(found), targets(found)), strict=True):
         table = Table(*head, title=title, title_justify="left")
         for line in lines:
@@ -90,7 +90,7 @@ def page(found: Medians, left_out: Mapping[str, str], effort: Effort, machine: s
         f"Written by `./dev bench --peers --report docs/peers.md` on {datetime.now(UTC):%Y-%m-%d}: {machine}.",
         how,
         "## Ours to theirs",
-        "Throughput: above 1 more of ours are done. p50: below 1 ours is shorter.",
+        "Throughput of ours to theirs: above 1, more of ours is done. p50 of ours to theirs: below 1, ours is shorter.",
         _markdown(*ratios(found)),
         "## Figures",
         _markdown(*figures(found)),

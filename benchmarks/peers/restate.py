@@ -1,5 +1,6 @@
 """Restate: durable handlers behind a server of its own, which keeps its log and state in RocksDB."""
 
+import hashlib
 import json
 import os
 import platform
@@ -18,8 +19,8 @@ from benchmarks.peers.drivers.loop import OBJECTS
 from benchmarks.peers.peer import Driver, Operation, Place
 
 NAME = "restate"
-SERVER_VERSION = "1.7.12"
 PACKAGE = "@restatedev/restate-server"
+LOCK = venvs.REQUIREMENTS / "restate-server"
 SERVICES = 2
 OK = 200
 REQUEST_SECONDS = 30
@@ -48,18 +49,23 @@ def install(installed: Path, console: Console) -> None:
     """The server for this machine, without scripts of the package, and the environment of its services."""
     venvs.ensure(NAME, installed, console)
     if not server(installed).exists():
-        console.print(f"  installing {PACKAGE} {SERVER_VERSION}")
-        folder = installed / "server"
-        folder.mkdir(parents=True, exist_ok=True)
-        npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
-        venvs.run([*npm, f"{PACKAGE}@{SERVER_VERSION}"])
+        console.print(f"  installing {PACKAGE} into {installed}")
+        shutil.copytree(LOCK, server_folder(installed), dirs_exist_ok=True)
+        venvs.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(server_folder(installed))]
+        )
+
+
+def server_folder(installed: Path) -> Path:
+    """Named for what is pinned, so that another version is installed anew."""
+    return installed / f"server-{hashlib.sha256((LOCK / 'package-lock.json').read_bytes()).hexdigest()[:12]}"
 
 
 def server(installed: Path) -> Path:
     """The program, as npm lays it down for this kind of machine."""
     system = sys.platform
     machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine())
-    return installed / f"server/node_modules/{PACKAGE}-{system}-{machine}/bin/restate-server"
+    return server_folder(installed) / f"node_modules/{PACKAGE}-{system}-{machine}/bin/restate-server"
 
 
 @contextmanager
