@@ -1,15 +1,18 @@
 """How a comparison looks: ratios first, the figures beside them, losses like wins; on a terminal and as a page."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import restate, temporal
 from benchmarks.peers.comparing import SYSTEMS, Effort
 from benchmarks.peers.drivers.loop import OBJECTS
 from benchmarks.peers.peer import CONCURRENCIES, PAYLOAD_BYTES
 from benchmarks.peers.summary import OURS, Medians, compared, p50_ratio, rows, throughput_ratio
+from benchmarks.peers.venvs import REQUIREMENTS
 from benchmarks.rows import Row
 
 NONE = "-"
@@ -69,6 +72,17 @@ def show(found: Medians, left_out: Mapping[str, str], console: Console) -> None:
         console.print(f"{name}: {reason}", markup=False)
 
 
+def versions() -> list[str]:
+    """What the peers are pinned to, by name and number."""
+    wanted = [line for each in sorted(REQUIREMENTS.glob("*.in")) for line in each.read_text("utf-8").splitlines()]
+    servers = json.loads((restate.LOCK / "package.json").read_text("utf-8"))["dependencies"]
+    return [
+        f"{temporal.MODULE} {temporal.SERVER_VERSION}",
+        *(f"{name} {version}" for name, version in servers.items()),
+        *(line.replace("==", " ") for line in wanted if "==" in line),
+    ]
+
+
 def page(found: Medians, left_out: Mapping[str, str], effort: Effort, machine: str) -> str:
     """The same as Markdown, with what one operation is, and how it was measured."""
     means = [
@@ -97,11 +111,17 @@ def page(found: Medians, left_out: Mapping[str, str], effort: Effort, machine: s
         "## Targets",
         _markdown(*targets(found)),
         "## What one operation is",
-        _markdown(["", "one call"], means),
+        _markdown(["", "one call"], means, "---"),
+        f"What was installed: {', '.join(versions())}.",
     ]
     if left_out:
-        parts += ["## Left out", "\n".join(f"- {name}: {reason}" for name, reason in left_out.items())]
+        parts += ["## Left out", "\n".join(f"- {name}: {_last_line(reason)}" for name, reason in left_out.items())]
     return "\n\n".join(parts) + "\n"
+
+
+def _last_line(reason: str) -> str:
+    # A program's last words end with what went wrong; what comes before names this machine's folders.
+    return reason.strip().splitlines()[-1]
 
 
 def _ratio(value: float | None) -> str:
@@ -116,6 +136,6 @@ def _mark(row: Row) -> str:
     return "met" if row.met else "missed"
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rules = ["---" if at == 0 else "---:" for at in range(len(head))]
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]], rule: str = "---:") -> str:
+    rules = ["---", *(rule for _ in head[1:])]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rules, *lines))

@@ -40,7 +40,7 @@ def install(installed: Path, console: Console) -> None:
             venvs.run(
                 ["nice", "-n", "10", "go", "install", "-p", "1", f"{MODULE}/{package}@{SERVER_VERSION}"],
                 seconds_max=BUILD_SECONDS_MAX,
-                environment={**os.environ, "GOBIN": str(binaries), "GOFLAGS": ""},
+                environment={**os.environ, "GOBIN": str(binaries)},
             )
 
 

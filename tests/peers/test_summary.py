@@ -78,6 +78,12 @@ def test_the_page_has_ratios_before_figures_and_says_what_was_left_out():
     assert "| missed |" in page
 
 
+def test_the_page_names_the_last_of_a_programs_words_and_what_was_installed():
+    page = report.page({}, {"dbos": "failed in turn 1: a driver ended with 1:\n at line 7\nno connection"}, QUICK, "")
+    assert "- dbos: no connection\n" in page
+    assert "go.temporal.io/server v1.31.2, @restatedev/restate-server 1.7.12, dbos 3.4.0" in page
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_each_turn_has_every_system_and_begins_with_another_one(turns):
     orders = [comparing.rotated(SYSTEMS, turn, turns) for turn in range(turns)]

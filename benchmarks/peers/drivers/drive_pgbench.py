@@ -21,8 +21,8 @@ class Transactions(NamedTuple):
     seconds: float
 
 
-def measured(program: str, asked: Measurement, script: Path, seconds: float) -> Transactions:
-    """Run it for so long, in whole seconds."""
+def run(program: str, asked: Measurement, script: Path, seconds: float) -> Path:
+    """Run it for so long, in whole seconds, connecting included; the folder with its log."""
     folder = Path(tempfile.mkdtemp(dir=script.parent))
     threads = min(2, asked.concurrency)
     subprocess.run(
@@ -35,7 +35,14 @@ def measured(program: str, asked: Measurement, script: Path, seconds: float) -> 
         stderr=subprocess.STDOUT,
         timeout=seconds + 30,
     )
+    return folder
+
+
+def transactions(folder: Path) -> Transactions:
+    """What a log says. Raises RuntimeError when there were none, as on a machine too busy to connect in time."""
     lines = [line.split() for log in folder.glob("log.*") for line in log.read_text(encoding="ascii").splitlines()]
+    if not lines:
+        raise RuntimeError("pgbench came to no transaction in its time")
     times_us = [int(words[2]) for words in lines]
     ends = [int(words[4]) + int(words[5]) / 1e6 for words in lines]
     starts = (end - each / 1e6 for end, each in zip(ends, times_us, strict=True))
@@ -50,10 +57,10 @@ def main() -> None:
         script.write_text(SCRIPT.format(payload=plan.payload), encoding="ascii")
         for each in plan.measurements:
             if each.warm_up_seconds:
-                measured(plan.address["pgbench"], each, script, each.warm_up_seconds)
+                run(plan.address["pgbench"], each, script, each.warm_up_seconds)
             if not each.seconds:
                 continue
-            times_ms, seconds = measured(plan.address["pgbench"], each, script, each.seconds)
+            times_ms, seconds = transactions(run(plan.address["pgbench"], each, script, each.seconds))
             found = {
                 "operation": each.operation,
                 "concurrency": each.concurrency,
