@@ -23,7 +23,10 @@ CYCLE_SECONDS = 100.0
 RECOVERY_SECONDS_MAX = 120.0
 STRIKE_SECONDS_MAX = 180.0
 INTERVAL_SECONDS_MIN = 0.3
-AT_ONCE_MAX = 6
+INTERVAL_SECONDS = 1.5
+AT_ONCE_MAX = 8
+FAULTS_MIN = 500
+"""Of all kinds together, in a run of the default length or longer."""
 OVERTIME = 1.3
 """What was not seen is struck again, for so much longer at most."""
 MISSES_MAX = 200
@@ -52,6 +55,11 @@ def minimum_of(kind: Kind, minutes: float) -> int:
     return math.floor(kind.minimum * min(minutes / MINUTES, 1.0))
 
 
+def faults_min(minutes: float) -> int:
+    """How many have to be seen in all. A short run has its cycles' quiet parts as well, and promises no number."""
+    return FAULTS_MIN if minutes >= MINUTES else 0
+
+
 class Campaign:
     """One run's faults. `faults` is what was struck, seen or not."""
 
@@ -68,6 +76,7 @@ class Campaign:
         self._random.shuffle(self._deck)
         self._kinds = storms
         self._on_the_way: dict[asyncio.Task[None], Kind] = {}
+        self._striking = 0
         self._began = 0.0
         self._misses = 0
 
@@ -95,14 +104,16 @@ class Campaign:
         give_up_at = self._began + seconds * OVERTIME
         while (missing := self._missing()) and loop.time() < give_up_at and not stop():
             self._deck = [*missing, *self._deck]
-            await self._storm(give_up_at, len(missing), stop)
+            # In the pace of the cycles before: all that is missing would otherwise come at once, or drag on.
+            pace = min(give_up_at, loop.time() + len(missing) * INTERVAL_SECONDS)
+            await self._storm(pace, len(missing), stop)
         await self._settle()
 
     def _missing(self) -> list[Kind]:
         seen = self.seen
-        return [
-            kind for kind in self._kinds for _ in range(minimum_of(kind, self._minutes) - seen[kind.name])
-        ]  # fmt: skip
+        missing = [kind for kind in self._kinds for _ in range(minimum_of(kind, self._minutes) - seen[kind.name])]
+        too_few = faults_min(self._minutes) - sum(seen.values()) - len(missing)
+        return missing + self._deck[: max(too_few, 0)]
 
     async def _alone(self, stop: Callable[[], bool]) -> None:
         for kind in ALONE:
@@ -135,7 +146,7 @@ class Campaign:
 
     def _draw(self) -> tuple[Kind, str] | None:
         """The next card that can be played now, and whom it strikes."""
-        if len(self._on_the_way) >= AT_ONCE_MAX:
+        if self._striking >= AT_ONCE_MAX:
             return None
         heavy = any(kind.heavy for kind in self._on_the_way.values())
         for number, kind in enumerate(self._deck):
@@ -152,8 +163,12 @@ class Campaign:
 
     async def _strike(self, kind: Kind, target: str) -> None:
         at = self._field.now()
-        with self._field.held(target):
-            struck = await asyncio.wait_for(kind.strike(self._field, target), STRIKE_SECONDS_MAX)
+        self._striking += 1
+        try:
+            with self._field.held(target):
+                struck = await asyncio.wait_for(kind.strike(self._field, target), STRIKE_SECONDS_MAX)
+        finally:
+            self._striking -= 1
         fault = Fault(kind.name, target, round(at - self._began, 2), struck.evidence, kind.alone)
         self.faults.append(fault)
         if not struck.is_seen:
@@ -161,7 +176,7 @@ class Campaign:
             if not kind.alone and self._misses <= MISSES_MAX:
                 self._deck.insert(min(len(self._deck), AT_ONCE_MAX), kind)
             return
-        # Only now: whoever is struck next is another one, and this may take long.
+        # The target may be struck again meanwhile: its recovery then takes as long as that lets it.
         await self._recovered(fault, struck)
 
     async def _recovered(self, fault: Fault, struck: Struck) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 HOST = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
+CLOSE_SECONDS_MAX = 2.0
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: the connection ends with a reset, as a router's that forgot it does."""
 
@@ -54,9 +55,9 @@ class Proxy:
         if self._server is not None:
             self._server.close()
         self._reset()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._passing.set()
+        if self._tasks:  # both pumps end with the connection
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS_MAX)
 
     def heal(self) -> None:
         """Let everything through again. What was held goes on, but answers that were lost do not come back."""
@@ -133,6 +134,7 @@ class Proxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    if sock is not None:  # it is None once the connection has ended
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()

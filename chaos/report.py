@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import plot
-from chaos.campaign import Fault, minimum_of, recoveries
+from chaos.campaign import Fault, faults_min, minimum_of, recoveries
 from chaos.faults import FAILOVER, HANDOVER, RESTARTED
 from chaos.strike import Kind
 
@@ -68,7 +68,9 @@ class Result:
     @property
     def too_few(self) -> list[str]:
         """Kinds that were not seen often enough."""
-        return [f"{each.kind}: {each.seen} of {each.minimum}" for each in self.lines if each.seen < each.minimum]
+        few = [f"{each.kind}: {each.seen} of {each.minimum}" for each in self.lines if each.seen < each.minimum]
+        whole = faults_min(self.minutes)
+        return few + ([f"all kinds: {self.seen} of {whole}"] if self.seen < whole else [])
 
     @property
     def is_good(self) -> bool:

@@ -4,10 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 from rich.console import Console
 
 from chaos import checks, clients, evidence, world
@@ -29,6 +31,7 @@ PAUSE_SECONDS = 0.25
 """Between two commands of a client: 42 clients with so much between send 100 to 130 commands a second."""
 PROBE_DEADLINE_SECONDS = 20.0
 LOOK_SECONDS = 0.5
+SHOWN_POLL_SECONDS = 0.1
 WARM_UP_SECONDS = 3.0
 UNWIND_SECONDS_MAX = 120.0
 
@@ -65,6 +68,7 @@ async def carried_out(
         doors = Doors(Native("native", native), apis)
         campaign = await _struck(result, console, stack, doors, record, drawn, stop)
         result.faults = campaign.faults
+        (folder / "faults.jsonl").write_bytes(b"".join(orjson.dumps(asdict(each)) + b"\n" for each in campaign.faults))
         result.violations += campaign.problems
         await _checked(result, console, stack, doors, record)
     record.close()
@@ -132,11 +136,13 @@ def _shown(doors: Doors, record: Record, place: Place) -> Callable[[int], Awaita
         if told.event_seq is None:
             return False
         client = doors.apis[number % APIS].client(*place)
-        try:
-            # The SDK waits for the newest event that it has seen; this one was written past it.
-            return (await client.state())["as_of_seq"] >= told.event_seq
-        except ContinuityError:
-            return False
+        give_up_at = time.monotonic() + PROBE_DEADLINE_SECONDS
+        while time.monotonic() < give_up_at:
+            with suppress(ContinuityError):
+                if (await client.get_next_step())["as_of_seq"] >= told.event_seq:
+                    return True
+            await asyncio.sleep(SHOWN_POLL_SECONDS)
+        return False
 
     return ask
 

@@ -203,3 +203,13 @@ def test_a_folder_that_the_broker_would_take_for_a_list_is_refused(tmp_path):
     settings = Settings(data_dir=tmp_path / "a,b")
     with pytest.raises(ConfigError, match="comma"):
         broker.part(settings, controller_port=1, log=tmp_path / "log", progress=lambda _: None)
+
+
+def test_a_door_of_the_broker_tells_its_clients_another_port_than_the_one_it_listens_on(tmp_path):
+    plain = broker.configuration(Settings(kafka_port=9092), tmp_path, 9093)
+    values = broker.configuration(Settings(kafka_port=9092), tmp_path, 9093, [broker.Door("SIDE", 9094, 9194)])
+    added = {name for name in values if values[name] != plain[name]}
+    assert added == {"listeners", "advertised.listeners", "listener.security.protocol.map"}
+    assert "SIDE://127.0.0.1:9094" in values["listeners"].split(",")
+    assert values["advertised.listeners"] == "PLAINTEXT://127.0.0.1:9092,SIDE://127.0.0.1:9194"
+    assert "SIDE:PLAINTEXT" in values["listener.security.protocol.map"].split(",")

@@ -307,7 +307,7 @@ def test_a_process_that_got_a_number_of_the_last_start_is_not_touched(tmp_path):
 
 def test_a_request_survives_its_way_to_the_supervisor():
     settings = Settings(partitions=3, explicit=frozenset({"partitions"}))
-    sent = launch.Request(settings, SERVICES, owner=Identity(7, "this boot:1"))
+    sent = launch.Request(settings, SERVICES, Identity(7, "this boot:1"), (embedded.Door("SIDE", 9_094, 9_194),))
     received = launch.Request.from_json(sent.to_json())
     assert received == sent
     assert received.settings.explicit == settings.explicit

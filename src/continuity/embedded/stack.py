@@ -38,8 +38,8 @@ def up(
 
     With `detach=False` the calling process is the supervisor: it returns when the stack was stopped, by SIGTERM or
     SIGINT. With `owner_pid` it also stops when that process is gone. The ports are the configured ones, else those of
-    the last time, else free ones; `doors` are further listeners of the broker. Raises ConfigError, with code `already_running` when the folder's stack runs, and
-    otherwise with what is missing and the fix.
+    the last time, else free ones; `doors` are further listeners of the broker. Raises ConfigError, with code
+    `already_running` when the folder's stack runs, and otherwise with what is missing and the fix.
     """
     owner = process.identify(owner_pid) if owner_pid is not None else None
     request = Request(settings, tuple(services), owner, tuple(doors))
