@@ -180,6 +180,9 @@ class Campaign:
         await self._recovered(fault, struck)
 
     async def _recovered(self, fault: Fault, struck: Struck) -> None:
+        if struck.recovery_seconds is not None:
+            fault.recovery_seconds = round(struck.recovery_seconds, 3)
+            return
         waiting = [line.recovery(struck.since) for line in struck.lines]
         with suppress(TimeoutError):
             async with asyncio.timeout(RECOVERY_SECONDS_MAX):

@@ -19,6 +19,7 @@ from chaos.world import APIS, SEQUENCERS
 SESSION_SECONDS = 6.0
 """After so long without a heartbeat the broker gives a sequencer's partitions to others (`kafka.group_consumer`)."""
 HOUR_SECONDS = 3_600.0
+OWNED_SECONDS_MAX = 60.0
 LOG_TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}Z ", re.MULTILINE)
 
 SEQUENCER_NAMES = tuple(f"sequencer-{number}" for number in range(SEQUENCERS))
@@ -44,15 +45,37 @@ async def leave(field: Field, target: str) -> Struck:
     return await _end(field, target, signal.SIGTERM, 0)
 
 
-async def kill_and_leave_dead(field: Field, target: str) -> Struck:
-    """SIGKILL, and nobody starts it again until the others have taken over: as when its machine is gone."""
+async def kill_alone(field: Field, target: str) -> Struck:
+    """SIGKILL while nothing else is wrong; nobody starts it again until the others have taken over."""
+    return await _replaced(field, target, kill, is_held_down=True)
+
+
+async def restart_alone(field: Field, target: str) -> Struck:
+    """SIGKILL while nothing else is wrong; it is back before it is missed, as a member that nobody knows."""
+    return await _replaced(field, target, kill, is_held_down=False)
+
+
+async def leave_alone(field: Field, target: str) -> Struck:
+    """SIGTERM while nothing else is wrong; nobody starts it again until the others have taken over."""
+    return await _replaced(field, target, leave, is_held_down=True)
+
+
+async def _replaced(field: Field, target: str, strike: Strike, *, is_held_down: bool) -> Struck:
+    """Strike a sequencer, and wait until its partitions have owners again and are answered for.
+
+    Recovery is the longest time without an acknowledgement in any of them. Not the first one after the signal: whoever
+    leaves in order still answers for a moment.
+    """
     member = field.world.members[target]
-    member.is_held_down = True
+    member.is_held_down = is_held_down
     try:
-        struck = await _end(field, target, signal.SIGKILL, -signal.SIGKILL, until_back=False)
-        if struck.is_seen:
-            await asyncio.wait([line.recovery(struck.since) for line in struck.lines], timeout=60)
-        return struck
+        struck = await strike(field, target)
+        if not struck.is_seen or not await field.world.owned(OWNED_SECONDS_MAX):
+            return struck
+        now = field.now()
+        await asyncio.wait([line.recovery(now) for line in struck.lines], timeout=OWNED_SECONDS_MAX)
+        silence = max(line.longest_silence_seconds(struck.since) for line in struck.lines)
+        return struck._replace(recovery_seconds=silence)
     finally:
         member.is_held_down = False
 
@@ -93,13 +116,13 @@ async def shift_clock(field: Field, target: str) -> Struck:
     return Struck(target, f"its log is {shift / HOUR_SECONDS:+.0f} h off" if seen else None, since, lines)
 
 
-async def _end(field: Field, target: str, number: signal.Signals, code: int, *, until_back: bool = True) -> Struck:
+async def _end(field: Field, target: str, number: signal.Signals, code: int) -> Struck:
     member = field.world.members[target]
     lines = await _lines_of(field, member)
     since = field.now()
     sent = member.send(number)
     ended = await member.ended() if sent else None
-    if until_back:
+    if not member.is_held_down:
         await field.until(lambda: member.pid is not None, 10)
     return Struck(target, f"ended with {ended}" if ended == code else None, since, lines)
 
@@ -293,9 +316,9 @@ def _lines_between() -> list[Kind]:
     return kinds
 
 
-FAILOVER = Kind("sequencer killed, alone", 10, 0, SEQUENCER_NAMES, kill_and_leave_dead, alone=True)
-RESTARTED = Kind("sequencer killed and restarted, alone", 10, 0, SEQUENCER_NAMES, kill, alone=True)
-HANDOVER = Kind("sequencer left in order, alone", 10, 0, SEQUENCER_NAMES, leave, alone=True)
+FAILOVER = Kind("sequencer killed, alone", 10, 0, SEQUENCER_NAMES, kill_alone, alone=True)
+RESTARTED = Kind("sequencer killed and restarted, alone", 10, 0, SEQUENCER_NAMES, restart_alone, alone=True)
+HANDOVER = Kind("sequencer left in order, alone", 10, 0, SEQUENCER_NAMES, leave_alone, alone=True)
 ALONE = (FAILOVER, HANDOVER, RESTARTED, HANDOVER)
 """One after the other, in each cycle."""
 

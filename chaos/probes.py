@@ -7,6 +7,7 @@ for what was just written). Each keeps asking however long an answer takes.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 PERIOD_SECONDS = 0.1
 OUTSTANDING_MAX = 30
@@ -21,13 +22,10 @@ class Line:
         self, name: str, ask: Callable[[int], Awaitable[bool]], period_seconds: float = PERIOD_SECONDS
     ) -> None:
         self.name = name
-        self.answered = 0
-        self.longest_gap_seconds = 0.0
         self._ask = ask
         self._period_seconds = period_seconds
         self._waiting: list[tuple[float, asyncio.Future[float]]] = []
         self._on_the_way: set[asyncio.Task[None]] = set()
-        self._last_answer = 0.0
         self._answers: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
     async def run(self, stop: Callable[[], bool]) -> None:
@@ -51,16 +49,17 @@ class Line:
             self._waiting.append((since, future))
         return future
 
+    def longest_silence_seconds(self, since: float) -> float:
+        """The longest time between one answer and the next, of all that ended after `since`."""
+        told = sorted(told for _, told in self._answers)
+        return max((after - before for before, after in pairwise(told) if after >= since), default=0.0)
+
     async def _once(self, number: int) -> None:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         if not await self._ask(number):
             return
         now = loop.time()
-        self.answered += 1
-        if self._last_answer:
-            self.longest_gap_seconds = max(self.longest_gap_seconds, now - self._last_answer)
-        self._last_answer = max(self._last_answer, now)
         self._answers.append((asked_at, now))
         for since, future in self._waiting:
             if asked_at >= since and not future.done():

@@ -166,7 +166,8 @@ and APIs. A fault counts only when its effect was seen.
 
 ## Failover of a sequencer, that fault alone
 
-From the signal to the first acknowledged command, sent after it, in every partition that the sequencer owned.
+The longest time without an acknowledgement, of small commands every 0.1 s, in any partition that the sequencer owned,
+until all of these have an owner again.
 
 | fault | how often | p99 | target |
 |---|---|---|---|

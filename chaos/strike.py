@@ -16,12 +16,16 @@ TARGET_READY_SECONDS_MAX = 90.0
 
 
 class Struck(NamedTuple):
-    """What a strike came to. Recovery is counted from `since` (of the loop's clock), on `lines`."""
+    """What a strike came to. Recovery is counted from `since` (of the loop's clock), on `lines`.
+
+    Where the strike has waited for it itself, `recovery_seconds` is what it has measured.
+    """
 
     target: str
     evidence: str | None
     since: float
     lines: Sequence[Line]
+    recovery_seconds: float | None = None
 
     @property
     def is_seen(self) -> bool:

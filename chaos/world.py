@@ -103,15 +103,27 @@ class World:
         for name in ("broker", "postgres"):
             if not await asyncio.to_thread(self.part_is_ready, name):
                 return f"{name} is not ready"
-        owned: list[int] = []
         for name, member in self.members.items():
             told = await member.health()
             if told is None or not (told.get("ready") or told.get("status") == "ok"):
                 return f"{name} is not ready: {told}"
-            owned += await member.partitions() if name.startswith("sequencer") else []
-        if sorted(owned) != list(range(PARTITIONS)):
-            return f"the partitions are owned like this: {sorted(owned)}"
+        owners = await self._owners()
+        if owners != list(range(PARTITIONS)):
+            return f"the partitions are owned like this: {owners}"
         return None
+
+    async def owned(self, seconds: float) -> bool:
+        """Wait until every partition has one owner, whoever else runs; whether it came to that."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while await self._owners() != list(range(PARTITIONS)):
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    async def _owners(self) -> list[int]:
+        return sorted([number for member in self.of_role("sequencer") for number in await member.partitions()])
 
 
 @asynccontextmanager

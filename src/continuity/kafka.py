@@ -108,7 +108,9 @@ def group_consumer(settings: Settings, group: str) -> Consumer:
             "group.id": f"{settings.topic_prefix}.{group}",
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 6_000,
-            "heartbeat.interval.ms": 1_500,
+            # Members learn of a change in the group from a heartbeat: a partition whose owner leaves in order waits for
+            # the slowest member's. Measured with 1.5 s between them: 1.0 s without an owner in the middle, 1.5 s at worst.
+            "heartbeat.interval.ms": 300,
             "max.poll.interval.ms": 120_000,
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
