@@ -7,10 +7,10 @@ The exit code is 0 only when nothing was lost or doubled, nothing else is wrong,
 import argparse
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 import uvloop
@@ -45,7 +45,15 @@ async def campaign(result: Result, console: Console, *, keep_it: bool, no_disks:
     with world.folder_of_run(keep_it=keep_it) as folder:
         if keep_it:
             console.print(f"everything is kept in {folder}")
+        _complain_into(folder / "clients.log")
         await run.carried_out(result, console, folder=folder, no_disks=no_disks, stop=asked_to_stop.is_set)
+
+
+def _complain_into(log: Path) -> None:
+    """Let what libraries write to standard error go there: each lost connection of the native client is a line."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.close(descriptor)
 
 
 def main() -> int:
@@ -57,7 +65,9 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write a page, and a drawing beside it")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and the record of all commands")
     arguments = parser.parse_args()
-    console = Console(stderr=arguments.json, highlight=False)
+    # A stream of its own: standard error itself is turned into a file later.
+    stream = os.fdopen(os.dup(sys.stderr.fileno() if arguments.json else sys.stdout.fileno()), "w", encoding="utf-8")
+    console = Console(file=stream, highlight=False)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     result = Result(seed, arguments.minutes)
     result.machine = machine()
@@ -69,7 +79,7 @@ def main() -> int:
         console.print("ended; nothing is left running")
         return 130
     except Exception:  # noqa: BLE001 - whatever it is, the faults until then are told with it
-        traceback.print_exc()
+        console.print_exception()
         result.violations.append("The campaign itself failed: its traceback stands above.")
     report.show(result, console)
     if arguments.report is not None:

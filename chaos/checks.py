@@ -58,13 +58,13 @@ def doubled(facts: Sequence[Fact], journal: Sequence[Row]) -> Iterator[str]:
 def refused_and_yet_a_fact(wishes: Iterable[Wish], facts: Sequence[Fact]) -> Iterator[str]:
     """A command whose last try was refused is no event.
 
-    Only of those that went through one door: through two, an earlier try may still be on its way when a later one is
-    refused, and a refusal is not remembered (design, "Idempotency").
+    Only of those of the native client, whose tries reach the log in their order. Through the APIs an earlier try may
+    still be on its way when a later one is refused, and a refusal is not remembered: a repeat is decided again.
     """
     events = {(fact.workflow_id, fact.command_id): fact.event_seq for fact in facts}
     for wish in wishes:
         seq = events.get((wish.workflow_id, wish.command_id))
-        if wish.told.status == "refused" and seq is not None and len(set(wish.doors)) == 1:
+        if wish.told.status == "refused" and seq is not None and set(wish.doors) == {"native"}:
             yield f"{_named(wish)} was refused ({wish.told.code}) and is event {seq}"
 
 

@@ -23,6 +23,7 @@ from continuity.core.records import Event
 from continuity.core.state import State
 
 PROJECTED_SECONDS_MAX = 180.0
+QUIET_SECONDS = 2.0
 JOURNAL = "SELECT workflow_id::text, event_seq, event_id::text, command_id::text, event_hash FROM continuity.events"
 
 
@@ -94,16 +95,19 @@ def fact_of(event: Event) -> Fact:
     )  # fmt: skip
 
 
-def _events(settings: Settings) -> Iterator[Event]:
+def _ends(settings: Settings) -> dict[int, int]:
     consumer = kafka.reader(settings, "chaos")
     try:
-        ends = {
+        return {
             number: kafka.watermarks(consumer, settings.events_topic, number)[1]
             for number in range(settings.partitions)
         }
     finally:
         consumer.close()
-    for partition, end in ends.items():
+
+
+def _events(settings: Settings) -> Iterator[Event]:
+    for partition, end in _ends(settings).items():
         acceptance = START
         for message in kafka.read_range(settings, settings.events_topic, partition, 0, end):
             try:
@@ -115,21 +119,14 @@ def _events(settings: Settings) -> Iterator[Event]:
                 yield record
 
 
-def projected(settings: Settings) -> bool:
-    """Whether Postgres stands where the topic ends."""
-    consumer = kafka.reader(settings, "chaos")
-    try:
-        ends = {
-            number: kafka.watermarks(consumer, settings.events_topic, number)[1]
-            for number in range(settings.partitions)
-        }
-    finally:
-        consumer.close()
+def projected(settings: Settings) -> dict[int, int] | None:
+    """Where the topic ends, if Postgres stands there, too."""
+    ends = _ends(settings)
     with psycopg.connect(settings.postgres_dsn) as connection:
         stands: dict[int, int] = dict(
             connection.execute("SELECT partition, next_offset FROM continuity.projection_offsets").fetchall()
         )
-    return all(stands.get(number, 0) == end for number, end in ends.items())
+    return ends if all(stands.get(number, 0) == end for number, end in ends.items()) else None
 
 
 async def asked(apis: Iterable[Http], places: Iterable[tuple[str, str, str]]) -> list[Answers]:
@@ -155,11 +152,13 @@ async def outcome(api: Http, tenant: str, project: str, command_id: str) -> dict
 
 
 async def until_projected(settings: Settings) -> bool:
-    """Wait until it is; False when it takes too long."""
+    """Wait until it is, and nothing more comes; False when it takes too long."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PROJECTED_SECONDS_MAX
-    while not await asyncio.to_thread(projected, settings):
+    before = None
+    while (now := await asyncio.to_thread(projected, settings)) is None or now != before:
         if loop.time() > deadline:
             return False
-        await asyncio.sleep(0.2)
+        before = now
+        await asyncio.sleep(QUIET_SECONDS)
     return True

@@ -27,8 +27,8 @@ from continuity.errors import ContinuityError
 from continuity.producers import AsyncCommandClient
 
 PLANNERS, TEAMS, EXECUTORS, LEASED, HOLDERS = 10, 8, 3, 4, 2
-PAUSE_SECONDS = 0.25
-"""Between two commands of a client: 42 clients with so much between send 100 to 130 commands a second."""
+PAUSE_SECONDS = 0.45
+"""Between two commands of a client: 42 clients with so much between, and the probes, ask 130 times a second."""
 PROBE_DEADLINE_SECONDS = 20.0
 LOOK_SECONDS = 0.5
 SHOWN_POLL_SECONDS = 0.1

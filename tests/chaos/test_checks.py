@@ -120,7 +120,7 @@ def test_a_command_that_is_two_events_is_doubled() -> None:
     assert [*checks.doubled(GOOD, [*JOURNAL, JOURNAL[0]])]
 
 
-def test_a_refused_command_that_is_an_event_is_found_unless_it_had_two_ways() -> None:
+def test_a_refused_command_that_is_an_event_is_found_unless_its_tries_could_pass_each_other() -> None:
     refused = wish(1, told=Told("refused", code="fenced"))
     assert [*checks.refused_and_yet_a_fact([refused], GOOD)]
     assert not [*checks.refused_and_yet_a_fact([replace(refused, doors=["api-0", "native"])], GOOD)]
