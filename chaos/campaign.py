@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import orjson
 from rich.console import Console
 
 from chaos.faults import ALONE, IN_STORMS, ON_DISKS
@@ -63,12 +65,13 @@ def faults_min(minutes: float) -> int:
 class Campaign:
     """One run's faults. `faults` is what was struck, seen or not."""
 
-    def __init__(self, field: Field, minutes: float, console: Console, *, with_disks: bool) -> None:
+    def __init__(self, field: Field, minutes: float, console: Console, log: Path, *, with_disks: bool) -> None:
         self.faults: list[Fault] = []
         self.problems: list[str] = []
         self._field = field
         self._minutes = minutes
         self._console = console
+        self._log = log
         self._random = random.Random(field.random.random())
         scale = minutes / MINUTES
         storms = [kind for kind in kinds_of(with_disks=with_disks) if not kind.alone]
@@ -172,12 +175,14 @@ class Campaign:
         fault = Fault(kind.name, target, round(at - self._began, 2), struck.evidence, kind.alone)
         self.faults.append(fault)
         if not struck.is_seen:
+            self._note(fault)
             self._misses += 1
             if not kind.alone and self._misses <= MISSES_MAX:
                 self._deck.insert(min(len(self._deck), AT_ONCE_MAX), kind)
             return
         # The target may be struck again meanwhile: its recovery then takes as long as that lets it.
         await self._recovered(fault, struck)
+        self._note(fault)
 
     async def _recovered(self, fault: Fault, struck: Struck) -> None:
         if struck.recovery_seconds is not None:
@@ -190,6 +195,10 @@ class Campaign:
             fault.recovery_seconds = round(max(moments, default=struck.since) - struck.since, 3)
         if fault.recovery_seconds is None:
             self.problems.append(f"{time.strftime('%H:%M:%S')} {fault.kind} ({fault.target}) was not recovered from.")
+
+    def _note(self, fault: Fault) -> None:
+        with self._log.open("ab") as file:
+            file.write(orjson.dumps({"noted": time.strftime("%H:%M:%S"), **asdict(fault)}) + b"\n")
 
     async def _settle(self) -> None:
         if self._on_the_way:

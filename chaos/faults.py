@@ -1,10 +1,10 @@
 """The kinds of faults, each a function that strikes, sees its effect and heals it."""
 
 import asyncio
-import os
 import re
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -153,7 +153,7 @@ async def kill_part(field: Field, target: str) -> Struck:
     if root is None:
         return Struck(target, None, field.now(), [])
     since = field.now()
-    root.kill()
+    _signal_all([root], signal.SIGKILL)
     seen = await field.until(lambda: not _lives(root), 5)
     await field.until(lambda: field.world.part_is_ready(target) and field.world.part(target) != root)
     return Struck(target, f"process {root.pid} is gone" if seen else None, since, _lines_of_part(field, target))
@@ -161,42 +161,38 @@ async def kill_part(field: Field, target: str) -> Struck:
 
 async def kill_backend(field: Field, target: str) -> Struck:
     """SIGKILL of one of the database's processes: it drops all connections and recovers from its log."""
-    root = await asyncio.to_thread(field.world.part, target)
-    clients = [each for each in root.children() if "127.0.0.1" in " ".join(each.cmdline())] if root else []
+    family = await asyncio.to_thread(field.world.family, target)
+    clients = [each for each in family[1:] if "127.0.0.1" in _command(each)]
     if not clients:
         return Struck(target, None, field.now(), [])
     victim = field.random.choice(clients)
     since = field.now()
-    victim.kill()
+    _signal_all([victim], signal.SIGKILL)
     seen = await field.until(lambda: not _lives(victim), 5)
     return Struck(target, f"process {victim.pid} is gone" if seen else None, since, field.of("projection"))
 
 
 async def stop_part(field: Field, target: str, seconds: tuple[float, float]) -> Struck:
     """SIGSTOP of all its processes, as on a machine that swaps, and SIGCONT after a while."""
-    root = await asyncio.to_thread(field.world.part, target)
-    family = [root, *root.children(recursive=True)] if root else []
+    family = await asyncio.to_thread(field.world.family, target)
     held = field.random.uniform(*seconds)
-    for each in family:
-        os.kill(each.pid, signal.SIGSTOP)
+    _signal_all(family, signal.SIGSTOP)
     try:
-        seen = bool(family) and await field.until(lambda: family[0].status() == psutil.STATUS_STOPPED, 2)
+        seen = bool(family) and await field.until(lambda: _stands_still(family[0]), 2)
         await asyncio.sleep(held)
     finally:
-        for each in family:
-            os.kill(each.pid, signal.SIGCONT)
+        _signal_all(family, signal.SIGCONT)
     return Struck(target, f"state T for {held:.1f} s" if seen else None, field.now(), _lines_of_part(field, target))
 
 
 async def kill_everything(field: Field, target: str) -> Struck:
     """SIGKILL of every process, in any order; each is started again by whoever keeps it."""
     roots = [await asyncio.to_thread(field.world.part, name) for name in ("broker", "postgres")]
-    victims = [psutil.Process(each.pid) for each in field.world.members.values() if each.pid is not None]
+    victims = [found for each in field.world.members.values() if (found := _found(each.pid)) is not None]
     victims += [root for root in roots if root is not None]
     field.random.shuffle(victims)
     since = field.now()
-    for victim in victims:
-        victim.kill()
+    _signal_all(victims, signal.SIGKILL)
     seen = await field.until(lambda: not any(map(_lives, victims)), 10)
     await field.until(lambda: all(map(field.world.part_is_ready, ("broker", "postgres"))))
     return Struck(target, f"{len(victims)} processes are gone" if seen else None, since, field.of(""))
@@ -204,6 +200,33 @@ async def kill_everything(field: Field, target: str) -> Struck:
 
 def _lines_of_part(field: Field, target: str) -> list:  # type: ignore[type-arg]
     return field.of("") if target == "broker" else field.of("projection")
+
+
+def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):  # one of the database's, which has ended meanwhile
+            each.send_signal(number)
+
+
+def _found(pid: int | None) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid) if pid is not None else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _lives(process: psutil.Process) -> bool:

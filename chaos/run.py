@@ -5,11 +5,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from chaos import checks, clients, evidence, world
@@ -66,10 +64,7 @@ async def carried_out(
         for api in apis:
             opened.push_async_callback(api.close)
         doors = Doors(Native("native", native), apis)
-        campaign = await _struck(result, console, stack, doors, record, drawn, stop)
-        result.faults = campaign.faults
-        (folder / "faults.jsonl").write_bytes(b"".join(orjson.dumps(asdict(each)) + b"\n" for each in campaign.faults))
-        result.violations += campaign.problems
+        result.violations += await _struck(result, console, stack, doors, record, drawn, stop)
         await _checked(result, console, stack, doors, record)
     record.close()
 
@@ -77,12 +72,15 @@ async def carried_out(
 async def _struck(
     result: Result, console: Console, stack: World, doors: Doors, record: Record, drawn: random.Random,
     stop: Callable[[], bool],
-) -> Campaign:  # fmt: skip
+) -> list[str]:  # fmt: skip
     ended = asyncio.Event()
     lines = {line.name: line for line in _lines(doors, record)}
     working = [*(line.run(ended.is_set) for line in lines.values()), *_load(doors, record, result.seed, ended.is_set)]
     tasks = [asyncio.create_task(each) for each in working]
-    campaign = Campaign(Field(stack, lines, drawn), result.minutes, console, with_disks="disks" not in result.skipped)
+    field = Field(stack, lines, drawn)
+    log, with_disks = stack.folder / "faults.jsonl", "disks" not in result.skipped
+    campaign = Campaign(field, result.minutes, console, log, with_disks=with_disks)
+    result.faults = campaign.faults  # those that were struck are told, however it ends
     began = time.monotonic()
     try:
         await asyncio.sleep(WARM_UP_SECONDS)
@@ -98,7 +96,7 @@ async def _struck(
     for task in done:
         if (error := task.exception()) is not None:
             raise error
-    return campaign
+    return campaign.problems
 
 
 # The load

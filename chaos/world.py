@@ -12,7 +12,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -86,10 +86,22 @@ class World:
         for member in self.members.values():
             member.send(signal.SIGCONT)
             member.is_held_down = False
+        self.let_parts_go_on()
+
+    def let_parts_go_on(self) -> None:
+        """Continue broker and database, in case they were stopped."""
         for name in ("broker", "postgres"):
-            root = self.part(name)
-            for each in [root, *root.children(recursive=True)] if root else []:
-                each.send_signal(signal.SIGCONT)
+            for each in self.family(name):
+                with suppress(psutil.NoSuchProcess):
+                    each.send_signal(signal.SIGCONT)
+
+    def family(self, name: str) -> list[psutil.Process]:
+        """The broker's or the database's process, and all that it has started."""
+        root = self.part(name)
+        try:
+            return [root, *root.children(recursive=True)] if root else []
+        except psutil.NoSuchProcess:
+            return []
 
     async def calm(self, seconds: float = READY_SECONDS_MAX) -> str | None:
         """Wait until all parts run and every partition has one owner; what is missing, when it takes too long."""
@@ -164,10 +176,7 @@ async def running(drawn: random.Random, folder: Path, *, with_disks: bool) -> As
 def _end(world: World) -> None:
     for member in world.members.values():
         member.end()
-    for name in ("broker", "postgres"):
-        root = world.part(name)
-        for each in [root, *root.children(recursive=True)] if root else []:
-            each.send_signal(signal.SIGCONT)
+    world.let_parts_go_on()
     embedded.down(world.settings)
     for disk in world.disks.values():
         disk.close()
