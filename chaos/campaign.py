@@ -78,8 +78,8 @@ class Campaign:
         self._deck = [kind for kind in storms for _ in range(math.ceil(kind.wanted * scale))]
         self._random.shuffle(self._deck)
         self._kinds = storms
-        self._on_the_way: dict[asyncio.Task[None], Kind] = {}
-        self._striking = 0
+        self._on_the_way: set[asyncio.Task[None]] = set()
+        self._striking: list[Kind] = []
         self._began = 0.0
         self._misses = 0
 
@@ -141,7 +141,7 @@ class Campaign:
             if drawn is not None:
                 kind, target = drawn
                 task = asyncio.create_task(self._strike(kind, target))
-                self._on_the_way[task] = kind
+                self._on_the_way.add(task)
                 task.add_done_callback(self._done)
                 cards -= 1
             interval = max(INTERVAL_SECONDS_MIN, 0.9 * (end - loop.time()) / max(cards, 1))
@@ -149,9 +149,9 @@ class Campaign:
 
     def _draw(self) -> tuple[Kind, str] | None:
         """The next card that can be played now, and whom it strikes."""
-        if self._striking >= AT_ONCE_MAX:
+        if len(self._striking) >= AT_ONCE_MAX:
             return None
-        heavy = any(kind.heavy for kind in self._on_the_way.values())
+        heavy = any(kind.heavy for kind in self._striking)
         for number, kind in enumerate(self._deck):
             target = None if kind.heavy and heavy else self._field.free(kind.targets)
             if target is not None:
@@ -160,18 +160,18 @@ class Campaign:
         return None
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._on_the_way.pop(task, None)
+        self._on_the_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.problems.append(f"A strike failed: {type(error).__name__}: {error}")
 
     async def _strike(self, kind: Kind, target: str) -> None:
         at = self._field.now()
-        self._striking += 1
+        self._striking.append(kind)
         try:
             with self._field.held(target):
                 struck = await asyncio.wait_for(kind.strike(self._field, target), STRIKE_SECONDS_MAX)
         finally:
-            self._striking -= 1
+            self._striking.remove(kind)
         fault = Fault(kind.name, target, round(at - self._began, 2), struck.evidence, kind.alone)
         self.faults.append(fault)
         if not struck.is_seen:
@@ -202,7 +202,7 @@ class Campaign:
 
     async def _settle(self) -> None:
         if self._on_the_way:
-            await asyncio.wait(list(self._on_the_way), timeout=STRIKE_SECONDS_MAX + RECOVERY_SECONDS_MAX)
+            await asyncio.wait(self._on_the_way, timeout=STRIKE_SECONDS_MAX + RECOVERY_SECONDS_MAX)
 
 
 def recoveries(faults: Sequence[Fault], kind: str) -> list[float]:

@@ -85,11 +85,13 @@ async def stop(field: Field, target: str, seconds: tuple[float, float]) -> Struc
     member = field.world.members[target]
     lines = await _lines_of(field, member)
     since = field.now()
-    member.send(signal.SIGSTOP)
-    seen = await field.until(member.is_stopped, 2)
     held = field.random.uniform(*seconds)
-    await asyncio.sleep(held)
-    member.send(signal.SIGCONT)
+    member.send(signal.SIGSTOP)
+    try:
+        seen = await field.until(member.is_stopped, 2)
+        await asyncio.sleep(held)
+    finally:
+        member.send(signal.SIGCONT)
     # Within its session nobody takes over: it is back when it goes on.
     since = since if held > SESSION_SECONDS and target in SEQUENCER_NAMES else field.now()
     return Struck(target, f"state T for {held:.1f} s" if seen else None, since, lines)
