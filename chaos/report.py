@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from chaos import plot
 from chaos.campaign import Fault, faults_min, minimum_of, recoveries
@@ -103,10 +103,10 @@ def at(times: Sequence[float], share: float) -> float | None:
 
 def show(result: Result, console: Console) -> None:
     """Print the table, and what is wrong."""
-    table = Table("fault", "seen", "at least", "recovery p50", "p99", "max", title_justify="left")
+    table = Table(Column("fault", no_wrap=True), "seen", "at least", "recovery p50, s", "p99", "max")
     for line in result.lines:
         few = "[red]" if line.seen < line.minimum else ""
-        figures = [_seconds(each) for each in (line.p50, line.p99, line.longest)]
+        figures = ["" if each is None else f"{each:.2f}" for each in (line.p50, line.p99, line.longest)]
         table.add_row(line.kind, f"{few}{line.seen}", str(line.minimum), *figures)
     console.print(table)
     console.print(_summary(result))
