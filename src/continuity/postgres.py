@@ -20,7 +20,7 @@ from continuity.errors import ConfigError, ContinuityError, IntegrityError, Retr
 from continuity.roles import ROLES
 
 SCHEMA: Final = "continuity"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Grows with every change of `projections/sql/schema.sql` and `access.sql`."""
 
 CHANNEL: Final = "continuity_projected"

@@ -20,7 +20,8 @@ from continuity.errors import IntegrityError
 class Head(NamedTuple):
     """A workflow's head, and its next step: the rule that chose, the task, and the tuple that won (`core.next_step`).
 
-    `stopped_reason` is set when the chain did not fit: nothing after the head is projected. Times in microseconds.
+    `late_results` is how many rows the workflow has in the table of that name. `stopped_reason` is set when the chain
+    did not fit: nothing after the head is projected. Times in microseconds.
     """
 
     workflow_id: str
@@ -32,6 +33,7 @@ class Head(NamedTuple):
     head_timestamp: int
     state_checksum: str
     token_counter: int
+    late_results: int
     stopped_reason: str | None
     next_rule: int
     next_task_id: str | None
@@ -202,8 +204,8 @@ class Row(Protocol):
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 HEAD_COLUMNS = """workflow_id, tenant, project, partition, head_seq, head_hash,
-    (extract(epoch FROM head_timestamp) * 1000000)::bigint, state_checksum, token_counter, stopped_reason,
-    next_rule, next_task_id, next_key"""
+    (extract(epoch FROM head_timestamp) * 1000000)::bigint, state_checksum, token_counter, late_results,
+    stopped_reason, next_rule, next_task_id, next_key"""
 """The select list that `Head` is made of; those of the other rows are their own field names."""
 
 

@@ -169,8 +169,9 @@ def of_tenant(project, tenant):
     seqs = [10**6]
     return {
         **dict.fromkeys(("head", "goals", "tasks", "checkpoints", "entities", "next_step"), key),
-        "late_results": (*key, None, None, 10),
+        "late_results": key,
         "projects": (tenant, "", 10),
+        "first_events": (tenant, "", 10),
         "rejection": (REFUSED_ID, tenant),
         "candidates": (tenant, 10),
         "assigned": (tenant, REFUSED_ID),

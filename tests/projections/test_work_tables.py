@@ -209,6 +209,7 @@ READ, WRITTEN = api_statement, projector_statement
         (READ("next_step"), ["{workflow}", "acme"], 12),
         (READ("head"), ["{workflow}", "acme"], 4),
         (READ("projects"), ["acme", "", 10], 4),
+        (READ("first_events"), ["acme", "", 10], 4),
         (WRITTEN("load_tasks"), ["{{{workflow}}}", "{{{task}}}"], 6),
         (WRITTEN("load_entities"), ["{{{workflow}}}", "{{steps}}", "{{fetch}}"], 6),
         (WRITTEN("load_leases"), ["{{{workflow}}}"], 4),

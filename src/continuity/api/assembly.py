@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from continuity import late_results
 from continuity.answers import ActiveWorkState, CommandOutcome, LateResult, ProjectSummary
-from continuity.contract import LateResultRow
 from continuity.core import seal
 from continuity.core.documents import EMPTY, Documents
 from continuity.core.ids import ZERO_HASH, instant
@@ -206,22 +206,46 @@ EVENT_SEQ = list(Event.__annotations__).index("event_seq")
 WORKFLOW_ID = list(Event.__annotations__).index("workflow_id")
 
 
-def late_results_of(rows: Sequence[Columns]) -> list[LateResult]:
-    """Results that came too late, each by its digest."""
+def late_results_of(head: Head, rows: Sequence[Columns], task_id: str | None, limit: int) -> list[LateResult]:
+    """At most `limit` results that came too late, of one task or of all, from all rows of the workflow."""
     names = LateResult.__annotations__
-    told = []
-    for columns in rows:
-        row = checked(LateResultRow(*columns[:-1]), columns[-1])
-        fields = {name: value for name, value in row._asdict().items() if name in names}
-        told.append(cast("LateResult", fields | {"refused_at": instant(row.refused_at)}))
-    return told
+    asked = [row for row in late_results.whole(head, rows) if task_id in (None, row.task_id)]
+    return [
+        cast(
+            "LateResult",
+            {name: value for name, value in row._asdict().items() if name in names}
+            | {"refused_at": instant(row.refused_at)},
+        )
+        for row in asked[:limit]
+    ]
 
 
-def project_of(columns: Columns) -> ProjectSummary:
-    """One line of the list of projects. A stopped one is listed: asking it anything says why."""
+def projects_of(rows: Sequence[Columns], begun: Sequence[Columns], limit: int) -> list[ProjectSummary]:
+    """A page of the list of projects, from its heads, held against the same page of first events (workflow, project).
+
+    A row that is lost, or that has rotted out of its page, is missed by none of the others; here it is by its first
+    event, and the event by its head. Raises IntegrityError, naming the workflow.
+    """
+    heads = {(head.project, head.workflow_id): head for head in map(_listed, rows)}
+    pages = list(heads), [(project, workflow_id) for workflow_id, project in begun]
+    # Of two pages a full one may end before the other does: nothing is known beyond.
+    ends = [page[-1][0] for page in pages if len(page) == limit]
+    listed, known = ({place for place in page if all(place[0] <= end for end in ends)} for page in pages)
+    for place in sorted(listed - known):
+        if heads[place].head_seq > 0:  # what was stopped by its first event has none
+            raise hole(heads[place], 1)
+    for _, workflow_id in sorted(known - listed):
+        raise missing(workflow_id, "the head")
+    return [_summary(head) for head in heads.values()]
+
+
+def _listed(columns: Columns) -> Head:
+    """A stopped one is listed: asking it anything says why."""
     head = Head(*columns[:HEAD_WIDTH])
-    if head.stopped_reason is None:
-        checked(head, columns[HEAD_WIDTH])
+    return head if head.stopped_reason is not None else checked(head, columns[HEAD_WIDTH])
+
+
+def _summary(head: Head) -> ProjectSummary:
     return ProjectSummary(
         project=head.project,
         workflow_id=head.workflow_id,

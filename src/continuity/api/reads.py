@@ -151,16 +151,23 @@ class Reads:
     async def late_results(
         self, tenant: str, project: str, *, task_id: str | None = None, limit: int, min_seq: int = 0
     ) -> list[LateResult] | None:
-        """At most `limit` results that came too late, of one task or of all, the newest first."""
+        """At most `limit` results that came too late, of one task or of all, the newest first.
+
+        All of the project are read for it, as `state` reads all rows: only then none can be missing.
+        """
         workflow_id = workflow_of(tenant, project)
 
         async def look(connection: Connection) -> tuple[int, list[LateResult]] | None:
             async with _together(connection, tenant):
                 found = await connection.execute(_statement("head"), (workflow_id, tenant))
-                key = (workflow_id, tenant, task_id, task_id, limit)
-                late = await connection.execute(_statement("late_results"), key)
+                late = await connection.execute(_statement("late_results"), (workflow_id, tenant))
                 row, rows = await found.fetchone(), await late.fetchall()
-            return None if row is None else (assembly.head_of(row).head_seq, assembly.late_results_of(rows))
+            if row is None:
+                return None
+            head = assembly.head_of(row)
+            if len(rows) <= ROWS_IN_LOOP_MAX:
+                return head.head_seq, assembly.late_results_of(head, rows, task_id, limit)
+            return head.head_seq, await asyncio.to_thread(assembly.late_results_of, head, rows, task_id, limit)
 
         answer = await self._at_least(tenant, workflow_id, min_seq, look, lambda page: page[0])
         return None if answer is None else answer[1]
@@ -197,12 +204,15 @@ class Reads:
         return await self._at_least(tenant, workflow_id, min_seq, look, lambda seq: seq)
 
     async def projects(self, tenant: str, *, after: str, limit: int) -> list[ProjectSummary]:
-        """At most `limit` projects of the tenant whose names come after `after`, by name."""
+        """At most `limit` projects of the tenant whose names come after `after`, by name: none is missing."""
+        page = (tenant, after, limit)
 
         async def look(connection: Connection) -> list[ProjectSummary]:
             async with _together(connection, tenant):
-                cursor = await connection.execute(_statement("projects"), (tenant, after, limit))
-            return [assembly.project_of(row) for row in await cursor.fetchall()]
+                found = await connection.execute(_statement("projects"), page)
+                begun = await connection.execute(_statement("first_events"), page)
+                rows, events = await found.fetchall(), await begun.fetchall()
+            return assembly.projects_of(rows, events, limit)
 
         return await self._asked(look)
 

@@ -106,8 +106,8 @@ def _show(outcomes: Sequence[Outcome], seconds: float, console: Console) -> None
     for verdict in shown:
         console.print(f"  {verdict}: {VERDICTS[verdict]}")
     done = len(outcomes) - total["refused"]
-    bad, omitted = sum(total[each] for each in BAD), total["omitted"]
-    console.print(f"{done:,} damages in {seconds:,.0f} s: {bad:,} served or not named, {omitted:,} missing from a list")
+    bad = sum(total[each] for each in BAD)
+    console.print(f"{done:,} damages in {seconds:,.0f} s: {bad:,} served, left out or not named")
 
 
 def _told_as_json(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -117,12 +117,10 @@ def _told_as_json(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]
     bad = [outcome for outcome in outcomes if outcome.verdict in BAD]
     told = [{"verdict": each.verdict, "damage": str(each.damage), "detail": each.detail} for each in bad[:SHOWN_MAX]]
     done = sum(outcome.verdict != "refused" for outcome in outcomes)
-    omitted = sum(outcome.verdict == "omitted" for outcome in outcomes)
     return {
         "ok": not bad,
         "damages": done,
-        "served_or_not_named": len(bad),
-        "omitted_from_lists": omitted,
+        "served_left_out_or_not_named": len(bad),
         "seconds": round(seconds, 1),
         "tables": tables,
         "bad": told,

@@ -22,7 +22,7 @@ from continuity.flips.values import Impossible, flipped_file, missing_file
 from continuity.postgres import BoundedConnection
 
 Verdict = Literal[
-    "named", "healed", "found", "hint", "unread", "refused", "omitted", "served", "unnoticed", "nameless", "failed"
+    "named", "healed", "found", "hint", "unread", "refused", "served", "omitted", "unnoticed", "nameless", "failed"
 ]
 VERDICTS: Final[Mapping[Verdict, str]] = {
     "named": "an IntegrityError that names it",
@@ -31,13 +31,13 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
     "hint": "another hint, which the sequencer decides about",
     "unread": "nothing answers from it",
     "refused": "the database would not have it: not counted",
-    "omitted": "a list without the entry, whose row nothing else tells of",
     "served": "ANOTHER ANSWER",
+    "omitted": "A LIST WITHOUT THE ENTRY",
     "unnoticed": "NOT NOTICED, though something is answered from it",
     "nameless": "AN ERROR THAT NAMES NOTHING",
     "failed": "ANOTHER ERROR",
 }
-BAD: Final = frozenset({"served", "unnoticed", "nameless", "failed"})
+BAD: Final = frozenset({"served", "omitted", "unnoticed", "nameless", "failed"})
 CONTROL_EVERY: Final = 10
 BLOB_TABLES: Final = frozenset({BLOBS, RESULTS})
 

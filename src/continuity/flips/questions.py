@@ -49,7 +49,7 @@ class Question(NamedTuple):
     """`ask(place, seq)`; the answer does not depend on both of them everywhere.
 
     `truth` is what the core says, where there is something to compare with besides the answer before. What a hint says
-    is checked by whoever follows it. A list has entries that only their own row tells of.
+    is checked by whoever follows it. Of a list, an entry that is missing is told apart from another answer.
     """
 
     name: str
@@ -95,16 +95,16 @@ class Questions:
         late = partial(reads.late_results, TENANT, project, limit=PAGE)
         yield self._read("late results", {"workflows", "late_results"}, late, is_list=True)
         of_task = partial(reads.late_results, TENANT, project, task_id=self._subject.late_task, limit=PAGE)
-        yield self._read("late results of a task", {"late_results"}, of_task, is_list=True)
+        yield self._read("late results of a task", {"workflows", "late_results"}, of_task, is_list=True)
         yield self._read("head", {"workflows"}, partial(reads.head_seq, TENANT, project))
         listed = partial(reads.projects, TENANT, after="", limit=PAGE)
-        yield self._read("projects", {"workflows"}, listed, is_list=True)
+        yield self._read("projects", JOURNAL, listed, is_list=True)
         yield Question("restore", RESTORED, self._restore, lambda seq: states[seq])
         yield Question("restore at the head", RESTORED, self._restore_head, lambda _: head)
         yield Question("the sequencer's look", RESTORED, self._fetch, lambda _: head)
         yield Question("state at", JOURNAL, lambda _, seq: self._tenant(lambda: past.state(TENANT, project, seq)))
         told = partial(self._history, tasks)
-        yield Question("history", JOURNAL | TOLD, lambda _, seq: self._tenant(lambda: told(seq)))
+        yield Question("history", JOURNAL | TOLD | {"late_results"}, lambda _, seq: self._tenant(lambda: told(seq)))
         yield Question("candidates", WHOLE | TOLD, self._candidates, is_hint=True)
         yield Question("result", frozenset({RESULTS}), lambda place, _: Answer(self._blobs.get(place.row)))
 

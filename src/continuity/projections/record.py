@@ -6,11 +6,12 @@ Pure. It costs more than half of a projection's time in Python, and is done whil
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from continuity import late_results
 from continuity.codec import Undecodable, decode_event
 from continuity.contract import LateResultRow
 from continuity.core import canonical, ids, limits, seal
 from continuity.core.delta import DeltaMismatch, counter_after
-from continuity.core.fields import NAME_TEXT, Digest, Field, Id, Integer, Name, Text
+from continuity.core.fields import NAME_TEXT
 from continuity.core.records import SEQUENCER_MARK, Event
 from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
 
@@ -58,7 +59,7 @@ def decoded(partition: int, offset: int, value: bytes | None) -> Record:
         return Record(partition, offset, size)
     try:
         if event["event_type"] == SEQUENCER_MARK:
-            return Record(partition, offset, size, event, late_results=_late_results(event))
+            return Record(partition, offset, size, event, late_results=late_results.told_in(event))
         if event["event_type"].startswith(OWN_RECORDS):
             return Record(partition, offset, size, event)
         return Record(partition, offset, size, event, _examined(event))
@@ -117,38 +118,3 @@ KEYS: Final[Mapping[str, Callable[[str], object]]] = {
     "silent_deaths": ids.UUID_TEXT.fullmatch,
 }
 """The collections of the state, and what a key of each looks like."""
-
-
-# Late results.
-
-LATE_RESULT_FIELDS: Final[Mapping[str, Field]] = {
-    "workflow_id": Id(),
-    "command_id": Id(),
-    "step_id": Name(limits.STEP_ID_CHARACTERS_MAX),
-    "attempt_id": Integer(1, limits.ATTEMPTS_MAX),
-    "task_id": Id(),
-    "fencing_token": Integer(0, limits.JSON_INTEGER_MAX),
-    "result_ref": Text(limits.RESULT_REF_CHARACTERS_MAX),
-    "result_checksum": Digest(),
-    "operator_id": Text(limits.OPERATOR_CHARACTERS_MAX),
-}
-NULLABLE: Final = frozenset({"task_id", "fencing_token"})
-
-
-def _late_results(mark: Event) -> tuple[LateResultRow, ...]:
-    if mark["payload"] == "{}":  # as nearly every one
-        return ()
-    if seal.digest(mark["payload"]) != mark["checksum"]:
-        raise seal.Damaged(mark, "payload", "it does not have its checksum")
-    payload = canonical.loads_canonical(mark["payload"])
-    return tuple(_late_result(mark, told) for told in payload.get("late_results", ()))
-
-
-def _late_result(mark: Event, told: dict[str, Any]) -> LateResultRow:
-    for name, field in LATE_RESULT_FIELDS.items():
-        if told[name] is not None or name not in NULLABLE:
-            field.check(told[name], name)
-    if told["workflow_id"] != ids.workflow_id(told["tenant"], told["project"]):
-        raise seal.Damaged(mark, "payload", "a late result's workflow_id is not the one of its tenant and project")
-    kept = {name: told[name] for name in (*LATE_RESULT_FIELDS, "tenant", "project")}
-    return LateResultRow(**kept, refused_at=ids.micros_of(told["timestamp"]))

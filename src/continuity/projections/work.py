@@ -7,6 +7,7 @@ with the project.
 A workflow whose event does not fit (chain, digests, delta) is stopped there, with the reason; the others go on.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
@@ -53,6 +54,8 @@ class Work:
         self.newly_stopped: dict[str, Head] = {}
         self.facts: list[Record] = []
         self.ignored = 0
+        self.late_results: Counter[str] = Counter()
+        """By workflow: how many more its head has to count. What was there before its head was is among them."""
         self.goals: dict[Key, GoalRow] = {}
         self.tasks: dict[Key, TaskRow] = {}
         self.checkpoints: dict[Key, CheckpointRow] = {}
@@ -94,7 +97,7 @@ class Work:
         else:
             moved = (event["event_seq"], event["event_hash"], event["timestamp"], event["state_checksum"])
             token_counter: int = self._after.get((TOKEN_COUNTER, workflow_id, ""), head.token_counter)
-            self.heads[workflow_id] = Head(*head[:4], *moved, token_counter, *head[9:])
+            self.heads[workflow_id] = Head(*head[:4], *moved, token_counter, head.late_results, *head[10:])
             self.facts.append(record)
 
     def stop(self, record: Record, reason: str) -> None:
@@ -148,6 +151,11 @@ class Work:
     def workflows(self) -> set[str]:
         """The workflows whose head has moved."""
         return {record.workflow_id for record in self.facts}
+
+    def counted(self, head: Head) -> Head:
+        """A head with the late results that are new to it."""
+        count = self.late_results[head.workflow_id]
+        return head._replace(late_results=head.late_results + count) if count else head
 
     def finished(self) -> dict[Key, int]:
         """Tasks that became done (1) or are done no more (-1): what other tasks' `unmet_count` depends on."""
@@ -291,4 +299,4 @@ def _no_head(record: Record) -> Head:
     event = cast("Any", record.event)
     workflow_id, tenant, project = _place(event)
     at_start = (0, ids.ZERO_HASH, event["timestamp"], State(workflow_id).checksum, 0)
-    return Head(workflow_id, tenant, project, record.partition, *at_start, None, 4, None, [])
+    return Head(workflow_id, tenant, project, record.partition, *at_start, 0, None, 4, None, [])

@@ -4,14 +4,14 @@ A crash between any two statements leaves what was there before the batch, posit
 and nothing is lost. Touches Postgres and nothing else.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 import psycopg
 from psycopg import Connection
 
-from continuity.contract import LeaseRow
+from continuity.contract import LateResultRow, LeaseRow
 from continuity.core.acceptance import Acceptance
 from continuity.core.ids import instant
 from continuity.postgres import CHANNEL
@@ -35,6 +35,8 @@ from continuity.rows import (
 
 PAIRS_PER_NOTIFICATION = 120
 """A notification holds less than 8,000 bytes."""
+
+HEADS = f"SELECT {HEAD_COLUMNS}, digest FROM workflows WHERE workflow_id = ANY(%s::uuid[])"  # noqa: S608 - our own columns
 
 AnyRow = TypeVar("AnyRow", GoalRow, TaskRow, CheckpointRow)
 
@@ -104,7 +106,7 @@ class Writer:
                 work = self._loaded(batch.facts, condemned)
                 self._write_rows(work)
                 self._write_holdings(work)
-                self._write("write_late_results", batch.late_results)
+                self._write_late_results(batch.late_results, work)
                 self._write_heads(work)
                 self._write_journal(work.facts)
                 if self._snapshots is not None:
@@ -131,6 +133,9 @@ class Writer:
         """The rows that the batch touches, and the events applied to them."""
         wanted = {record.workflow_id for record in facts}
         work = Work(self._load_heads(wanted, condemned), {key: condemned[key] for key in wanted & condemned.keys()})
+        new = wanted - work.heads.keys()
+        if new:  # a late result comes after its workflow's events; but nothing keeps a mark from telling of one before
+            work.late_results.update(dict(self._connection.execute(statement("count_late_results"), (array(new),))))
         if self._snapshots is not None:
             facts = self._snapshots.examined(facts, work)
         # Of a stopped workflow nothing is read: its rows may be what it was stopped for.
@@ -145,15 +150,17 @@ class Writer:
 
     def _load_heads(self, wanted: Collection[str], condemned: Mapping[str, str]) -> dict[str, Head]:
         heads: dict[str, Head] = {}
-        if not wanted:
-            return heads
-        query = f"SELECT {HEAD_COLUMNS}, digest FROM workflows WHERE workflow_id = ANY(%s::uuid[])"  # noqa: S608
-        for *columns, digest in self._connection.execute(query.encode(), (array(wanted),)):
-            head = Head(*columns)
+        for head, digest in self._stored_heads(wanted):
             # Of a stopped workflow nothing is read but that it is stopped.
             is_stopped = head.stopped_reason is not None or head.workflow_id in condemned
             heads[head.workflow_id] = head if is_stopped else checked(head, digest)
         return heads
+
+    def _stored_heads(self, wanted: Collection[str]) -> Iterator[tuple[Head, bytes]]:
+        """The heads of workflows as they are stored, each with the digest that it should have."""
+        if wanted:
+            for *columns, digest in self._connection.execute(HEADS.encode(), (array(wanted),)):
+                yield Head(*columns), digest
 
     def _load(self, name: str, kind: type[AnyRow], keys: Collection[Key]) -> dict[Key, AnyRow]:
         rows: dict[Key, AnyRow] = {}
@@ -209,6 +216,11 @@ class Writer:
         self._write("write_attempts", list(holdings.attempt_rows(changed["steps"])))
         self._write("write_completions", list(holdings.completion_rows(changed["steps"])))
 
+    def _write_late_results(self, rows: Sequence[LateResultRow], work: Work) -> None:
+        if rows:
+            added = self._connection.execute(statement("write_late_results"), (as_json(rows),))
+            work.late_results.update(workflow_id for (workflow_id,) in added)
+
     def _write_heads(self, work: Work) -> None:
         moved = work.workflows
         heads = []
@@ -227,7 +239,10 @@ class Writer:
                 self._connection.execute(statement("condemn"), (work.condemned[workflow_id], workflow_id))
             elif workflow_id not in moved:
                 heads.append(head._replace(stopped_reason=work.stopped[workflow_id]))
-        self._write("write_heads", heads)
+        # Those of which nothing came but late results. What is damaged must not get a digest that fits here, either.
+        beside = work.late_results.keys() - {head.workflow_id for head in heads}
+        heads.extend(head for head, digest in self._stored_heads(beside) if head.digest() == digest)
+        self._write("write_heads", [work.counted(head) for head in heads])
 
     def _write_journal(self, facts: Sequence[Record]) -> None:
         if not facts:

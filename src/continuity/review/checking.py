@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from continuity import restoring
+from continuity import late_results, restoring
 from continuity.blobs import Blobs
 from continuity.contract import AttemptRow, ClaimRow, CompletionRow, LateResultRow, LeaseRow
 from continuity.core import seal, snapshot
@@ -189,12 +189,16 @@ class Workflow:
             yield self._problem(state.head_seq, "lease", "rows", detail)
 
     def _of_late_results(self) -> Iterator[ProblemTold]:
-        workflow_id = self._head.workflow_id
-        for columns in self._connection.execute(select("late_results", LateResultRow), (workflow_id,)):
+        """Each has its digest, and there are as many as the head has counted; that of a stopped one may be at fault."""
+        head, count = self._head, 0
+        for columns in self._connection.execute(select(late_results.TABLE, LateResultRow), (head.workflow_id,)):
+            count += 1
             try:
                 checked(LateResultRow(*columns[:-1]), columns[-1])
             except IntegrityError as damage:
                 yield self._of(damage, "rows")
+        if count != head.late_results and head.stopped_reason is None:
+            yield self._of(late_results.not_counted(head, count), "rows")
 
     def _of_snapshots(self, state: State) -> Iterator[ProblemTold]:
         """Each snapshot gives the state of its event; a restore that had to go round one says so."""

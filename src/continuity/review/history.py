@@ -7,6 +7,7 @@ from a search by task is a hole in the chain here.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
+from continuity import late_results
 from continuity.contract import LateResultRow
 from continuity.core.canonical import loads_canonical
 from continuity.core.ids import instant
@@ -15,12 +16,12 @@ from continuity.core.state import State
 from continuity.postgres import BoundedConnection
 from continuity.review import journal, wording
 from continuity.review_answers import HistoryEntry, Kind, TaskHistory
-from continuity.rows import Head, checked
+from continuity.rows import Head
 
 LATE: Final = """
 SELECT workflow_id, command_id, tenant, project, step_id, attempt_id, task_id, fencing_token, result_ref,
        result_checksum, operator_id, (extract(epoch FROM refused_at) * 1000000)::bigint, digest
-FROM late_results WHERE workflow_id = %s AND task_id = %s ORDER BY refused_at, command_id
+FROM late_results WHERE workflow_id = %s ORDER BY refused_at, command_id
 """
 STEP_EVENTS: Final = frozenset({"step_begun", "step_completed", "step_failed"})
 
@@ -73,10 +74,9 @@ def _late(
     connection: BoundedConnection, head: Head, task_id: str, since: int, until: int | None
 ) -> Iterator[LateResultRow]:
     """The late results of a page, by when they were refused: in microseconds, `until` not included."""
-    rows: Sequence[Any] = connection.execute(LATE.encode(), (head.workflow_id, task_id)).fetchall()
-    for columns in rows:
-        row = checked(LateResultRow(*columns[:-1]), columns[-1])
-        if since <= row.refused_at and (until is None or row.refused_at < until):
+    rows: Sequence[Any] = connection.execute(LATE.encode(), (head.workflow_id,)).fetchall()
+    for row in late_results.whole(head, rows):
+        if row.task_id == task_id and since <= row.refused_at and (until is None or row.refused_at < until):
             yield row
 
 

@@ -1,8 +1,9 @@
 """The whole live system held against itself: topic = journal = fold = head, rows and snapshots. Reads only.
 
 The topic is read with the acceptance rule up to where Postgres stands, partition by partition, and compared record by
-record with the journal; then each workflow is checked by itself. One moment of the database, so whatever is written
-meanwhile is no difference; in memory are a batch of records, a count for each partition, and one workflow's state.
+record with the journal and the late results; then each workflow is checked by itself. One moment of the database, so
+whatever is written meanwhile is no difference; in memory are a batch of records, a count for each partition, a key for
+each late result, and one workflow's state.
 """
 
 from collections import Counter
@@ -10,21 +11,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from continuity import blobs, kafka, postgres, topics
+from continuity import blobs, kafka, late_results, postgres, topics
 from continuity.blobs import Blobs
 from continuity.codec import Undecodable, decode_event
 from continuity.config import Settings
+from continuity.contract import LateResultRow
 from continuity.core.acceptance import START, Acceptance, Verdict, judge
 from continuity.core.ids import NIL
-from continuity.core.records import Event
+from continuity.core.records import SEQUENCER_MARK, Event
 from continuity.errors import ConfigError
 from continuity.postgres import SCHEMA, BoundedConnection
 from continuity.review import journal
 from continuity.review.checking import Workflow
 from continuity.review.journal import HeadRow
+from continuity.review.late import LateResults
 from continuity.review_answers import ProblemTold
 from continuity.review_answers import Verdict as Answer
-from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, event_of
+from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, event_of, missing
 
 BATCH: Final = 1_000
 PROBLEMS_MAX: Final = 1_000
@@ -44,6 +47,10 @@ COUNTS: Final = "SELECT log_partition, count(*) FROM events GROUP BY log_partiti
 HEADS: Final = f"""
 SELECT {HEAD_COLUMNS}, digest FROM workflows WHERE workflow_id > %s ORDER BY workflow_id LIMIT {BATCH}
 """  # noqa: S608
+HEADLESS: Final = """
+SELECT workflow_id FROM events
+WHERE event_seq = 1 AND NOT EXISTS (SELECT FROM workflows WHERE workflows.workflow_id = events.workflow_id)
+"""
 STOPPED: Final = "SELECT workflow_id, head_seq FROM workflows WHERE stopped_reason IS NOT NULL"
 
 Progress = Callable[[str, int, int], None]
@@ -81,6 +88,7 @@ class _System:
         self._progress = progress
         self._stopped: dict[str, int] = dict(connection.execute(STOPPED.encode()).fetchall())
         self._facts: Counter[int] = Counter()
+        self._late = LateResults(connection)
 
     def verdict(self) -> Answer:
         problems: list[ProblemTold] = []
@@ -90,6 +98,7 @@ class _System:
             if problem["workflow_id"] not in seen and len(problems) < PROBLEMS_MAX:
                 seen.add(problem["workflow_id"])
                 problems.append(problem)
+        problems += islice(self._headless(), PROBLEMS_MAX - len(problems))
         workflows = events = 0
         total = self._connection.execute(b"SELECT count(*) FROM workflows").fetchone()[0]  # type: ignore[index]
         for row in self._heads():
@@ -118,6 +127,7 @@ class _System:
             if count != self._facts[partition]:
                 detail = f"The journal has {count} events of partition {partition}, the topic {self._facts[partition]}."
                 yield _problem(NIL, None, "log_partition", "journal", detail)
+        yield from self._late.besides()
 
     def _partition(self, partition: int, end: int, remembered: Acceptance) -> Iterator[ProblemTold]:
         acceptance = START
@@ -126,11 +136,15 @@ class _System:
         log = kafka.read_range(self._settings, topic, partition, 0, end)
         while messages := list(islice(log, BATCH)):
             placed: list[_Placed] = []
+            late: list[LateResultRow] = []
             for message in messages:
-                acceptance, event = _judged(acceptance, message.value())
-                if event is not None:
+                acceptance, verdict, event = _judged(acceptance, message.value())
+                if event is not None and verdict is Verdict.EVENT:
                     placed.append(_Placed(partition, kafka.offset_of(message), event))
+                elif event is not None and verdict is Verdict.MARK:
+                    late += _late_results(event)
             yield from self._compared([each for each in placed if self._is_projected(each.event)])
+            yield from self._late.compared(late)
             done = kafka.offset_of(messages[-1]) + 1
             self._progress(f"partition {partition}", done, end)
         if done != end:
@@ -165,6 +179,11 @@ class _System:
 
     # Workflows.
 
+    def _headless(self) -> Iterator[ProblemTold]:
+        for (workflow_id,) in self._connection.execute(HEADLESS.encode()):
+            lost = missing(workflow_id, "the head")
+            yield _problem(workflow_id, None, "the head", "rows", lost.detail)
+
     def _heads(self) -> Iterator[HeadRow]:
         last = NIL
         while True:
@@ -180,14 +199,22 @@ _SEQ: Final = list(Event.__annotations__).index("event_seq")
 _WORKFLOW: Final = list(Event.__annotations__).index("workflow_id")
 
 
-def _judged(acceptance: Acceptance, value: bytes | None) -> tuple[Acceptance, Event | None]:
-    """What a record is to a reader: what to remember after it, and the event, if it is one and counts."""
+def _judged(acceptance: Acceptance, value: bytes | None) -> tuple[Acceptance, Verdict | None, Event | None]:
+    """What a record is to a reader: what to remember after it, the verdict on it, and the record, if it is one."""
     try:
         record = decode_event(value)
         after, verdict = judge(acceptance, record)
     except (Undecodable, ValueError, KeyError, TypeError):
-        return acceptance, None
-    return after, record if verdict is Verdict.EVENT else None
+        return acceptance, None, None
+    return after, verdict, record
+
+
+def _late_results(mark: Event) -> Sequence[LateResultRow]:
+    """What a mark tells besides; none where nobody can read it, and of another record of the sequencer's own."""
+    try:
+        return late_results.told_in(mark) if mark["event_type"] == SEQUENCER_MARK else ()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
 
 
 def _differs_in(placed: _Placed, stored: tuple[int, int, Any]) -> str | None:

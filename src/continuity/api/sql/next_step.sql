@@ -6,7 +6,7 @@ SELECT found.*
 FROM caller CROSS JOIN LATERAL (
     SELECT w.workflow_id, w.tenant, w.project, w.partition, w.head_seq, w.head_hash,
            (extract(epoch FROM w.head_timestamp) * 1000000)::bigint, w.state_checksum, w.token_counter,
-           w.stopped_reason, w.next_rule, w.next_task_id, w.next_key, w.digest,
+           w.late_results, w.stopped_reason, w.next_rule, w.next_task_id, w.next_key, w.digest,
            t.workflow_id AS t1, t.task_id AS t2, t.goal_id, t.status, t.created_seq, t.changed_seq, t.unmet_count,
            t.checkpoint_seq, t.doc, t.digest AS t3,
            c.workflow_id AS c1, c.task_id AS c2, c.seq, c.doc AS c3, c.digest AS c4

@@ -78,6 +78,8 @@ CREATE TABLE events (
 CREATE INDEX idx_events_workflow_seq ON events (workflow_id, event_seq);
 CREATE INDEX idx_events_type ON events (event_type);
 CREATE INDEX idx_events_command ON events (command_id);
+-- The projects of a tenant by name, whatever has become of their rows in `workflows`.
+CREATE INDEX idx_events_first ON events (tenant, project COLLATE "C") WHERE event_seq = 1;
 
 -- The head of each workflow's chain, and its next step: which task a reader has to look up, so that the answer is three
 -- look-ups by key, whatever the project's size. next_key is the rank's tuple (core.next_step).
@@ -91,6 +93,7 @@ CREATE TABLE workflows (
     head_timestamp TIMESTAMPTZ NOT NULL,
     state_checksum TEXT        NOT NULL,
     token_counter  BIGINT      NOT NULL,  -- part of the state: the last fencing token
+    late_results   BIGINT      NOT NULL,  -- how many rows there are in late_results: so that a missing one shows
     stopped_reason TEXT,
     next_rule      SMALLINT    NOT NULL,
     next_task_id   UUID,
@@ -227,7 +230,7 @@ CREATE TABLE completed_steps (
 );
 
 -- Results of executors that had lost their grant: refused, never applied, and kept for a person or the successor.
--- They come in the payload of a sequencer's mark, as a refusal is no event.
+-- They come in the payload of a sequencer's mark, as a refusal is no event. workflows.late_results counts them.
 CREATE TABLE late_results (
     workflow_id     UUID         NOT NULL,
     command_id      UUID         NOT NULL,

@@ -1,4 +1,5 @@
--- A refusal is not remembered, so a command that is repeated is refused again: the first time counts.
+-- A refusal is not remembered, so a command that is repeated is refused again: the first time counts. What is
+-- new is returned, for the count in the heads of its workflows.
 INSERT INTO late_results (workflow_id, command_id, tenant, project, step_id, attempt_id, task_id, fencing_token,
                           result_ref, result_checksum, operator_id, refused_at, digest)
 SELECT * FROM json_to_recordset(%s::json) AS written (
@@ -6,3 +7,4 @@ SELECT * FROM json_to_recordset(%s::json) AS written (
     fencing_token bigint, result_ref text, result_checksum text, operator_id text, refused_at timestamptz,
     digest bytea)
 ON CONFLICT (workflow_id, command_id) DO NOTHING
+RETURNING workflow_id
