@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -108,13 +109,70 @@ def test_projects_are_listed_by_name_in_pages(projection: Projection, log: Log):
         log.add(scripted(name).events[0])
     projection.project(log.records())
 
-    async def look(reads: Reads) -> list[str]:
-        names: list[str] = []
-        while page := await reads.projects("acme", after=names[-1] if names else "", limit=2):
-            names += [project["project"] for project in page]
-        return names
+    for limit in (1, 2, 5, 9):
+        found = reading(projection, partial(pages, limit=limit))
+        assert found == ["a", "b", "c-1", "c.1", "c1"]
 
-    assert reading(projection, look) == ["a", "b", "c-1", "c.1", "c1"]
+
+def pages(reads: Reads, limit: int, tenant: str = "acme") -> Awaitable[list[str]]:
+    """The names of all projects, a page after the other."""
+
+    async def names() -> list[str]:
+        found: list[str] = []
+        while page := await reads.projects(tenant, after=found[-1] if found else "", limit=limit):
+            found += [project["project"] for project in page]
+        return found
+
+    return names()
+
+
+OUT_OF_THE_LIST = (
+    "DELETE FROM workflows WHERE workflow_id = '{w}'",
+    "UPDATE workflows SET tenant = 'acmf' WHERE workflow_id = '{w}'",
+    "UPDATE workflows SET project = 'zz' WHERE workflow_id = '{w}'",
+    "UPDATE workflows SET project = 'A' WHERE workflow_id = '{w}'",
+    "DELETE FROM events WHERE event_seq = 1 AND workflow_id = '{w}'",
+    "UPDATE events SET tenant = 'acmf' WHERE event_seq = 1 AND workflow_id = '{w}'",
+    "UPDATE events SET project = 'zz' WHERE event_seq = 1 AND workflow_id = '{w}'",
+    "UPDATE events SET event_seq = 9 WHERE event_seq = 1 AND workflow_id = '{w}'",
+)
+
+
+@pytest.mark.parametrize("damage", OUT_OF_THE_LIST)
+@pytest.mark.parametrize("name", ["a", "c-1", "c1"])
+def test_a_project_that_has_rotted_out_of_the_list_is_missed(projection: Projection, log: Log, damage, name):
+    projects = {each: scripted(each) for each in ("a", "b", "c-1", "c.1", "c1")}
+    for project in (*projects.values(), scripted("a", tenant="other")):
+        log.add(project.events[0])
+    projection.project(log.records())
+    changed = projection.connection.execute(damage.format(w=projects[name].workflow).encode())
+    assert changed.rowcount == 1
+
+    async def look(reads: Reads) -> None:
+        for limit in (1, 2, 3, 5, 9):
+            with pytest.raises(IntegrityError) as raised:
+                await pages(reads, limit)
+            assert (raised.value.workflow_id, bool(raised.value.field)) == (projects[name].workflow, True)
+        assert await pages(reads, 1, "other") == ["a"], "the others' lists are whole"
+
+    reading(projection, look)
+
+
+def test_a_project_that_its_first_event_has_stopped_is_listed_without_one(projection: Projection, log: Log):
+    projects = {each: scripted(each) for each in ("a", "b", "c", "d")}
+    for name, project in projects.items():
+        log.add(project.events[name in ("b", "c")])  # their second one comes first, and does not follow
+    assert set(projection.project(log.records()).stopped) == {projects["b"].workflow, projects["c"].workflow}
+
+    async def look(reads: Reads) -> None:
+        for limit in (1, 2, 3, 4, 9):
+            assert await pages(reads, limit) == ["a", "b", "c", "d"]
+        projection.connection.execute("DELETE FROM workflows WHERE project = 'd'")
+        for limit in (1, 2, 3, 4, 9):
+            with pytest.raises(IntegrityError, match="head"):
+                await pages(reads, limit)
+
+    reading(projection, look)
 
 
 def test_the_outcome_of_a_command_can_be_asked_for(projection: Projection, project: Project):

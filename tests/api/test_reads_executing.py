@@ -125,6 +125,41 @@ def test_late_results_are_shown_to_their_tenant_newest_first_and_checked(project
         reading(projection, lambda reads: reads.late_results("acme", "shared", limit=9))
 
 
+LOST = (
+    "DELETE FROM late_results WHERE {first}",
+    "DELETE FROM late_results",
+    "UPDATE late_results SET workflow_id = gen_random_uuid() WHERE {first}",
+    "UPDATE late_results SET tenant = 'acmf' WHERE {first}",
+    "UPDATE late_results SET task_id = gen_random_uuid() WHERE {first}",
+    "UPDATE late_results SET task_id = NULL WHERE {first}",
+    "UPDATE late_results SET refused_at = refused_at - interval '1 year' WHERE {second}",
+    "UPDATE workflows SET late_results = late_results - 1",
+    "UPDATE workflows SET late_results = late_results + 1",
+)
+
+
+@pytest.mark.parametrize("damage", LOST)
+@pytest.mark.parametrize("asked", ["all", "of a task", "the newest"])
+def test_a_late_result_that_is_lost_or_has_rotted_out_of_its_list_is_missed(projection: Projection, damage, asked):
+    project = executed("shared")
+    ids = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(2)]
+    told = [
+        late_result(project, command_id=command_id, timestamp=f"2027-01-15T08:00:0{number}Z")
+        for number, command_id in enumerate(ids)
+    ]
+    projected(projection, project, payload={"late_results": told})
+    task_id = told[0]["task_id"]
+    limits = {"all": {"limit": 9}, "of a task": {"limit": 9, "task_id": task_id}, "the newest": {"limit": 1}}
+    ask = limits[asked]
+    assert reading(projection, lambda reads: reads.late_results("acme", "shared", **ask))
+    first, second = (f"command_id = '{each}'" for each in ids)
+    assert projection.connection.execute(damage.format(first=first, second=second).encode()).rowcount > 0
+    with pytest.raises(IntegrityError) as raised:
+        reading(projection, lambda reads: reads.late_results("acme", "shared", **ask))
+    assert raised.value.workflow_id == project.workflow
+    assert raised.value.field
+
+
 def test_the_outcome_of_a_command_tells_its_grant_or_step_again(projection: Projection):
     project = executed("shared")
     projected(projection, project)

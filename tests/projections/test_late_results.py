@@ -6,6 +6,8 @@ import pytest
 
 from continuity.core import canonical, seal
 from continuity.core.ids import micros_of
+from continuity.errors import IntegrityError
+from continuity.rows import HEAD_COLUMNS, Head, checked
 from tests.projections.conftest import Projection
 from tests.projections.histories import Log, executed, late_result
 from tests.projections.ledger import INSTANT
@@ -42,6 +44,7 @@ def test_a_late_result_is_kept_once_and_the_first_time_counts(projection: Projec
     for record in log.records()[1:]:
         assert projection.project([record]).events == 0, "a record again is none"
     assert projection.rows(KEPT) == expected
+    assert counted(projection) == {project.workflow: 2}
 
 
 def test_what_a_stale_or_repeated_mark_says_is_nothing(projection: Projection):
@@ -121,3 +124,70 @@ def test_late_results_that_cannot_be_written_stop_nobody(stepping):
     assert [row[1] for row in projection.rows(KEPT)] == [good["command_id"]]
     assert projection.state(project.workflow)["as_of_seq"] == len(project.events)
     assert projector.counts["unwritable"] == len(project.events)
+    assert counted(projection) == {project.workflow: 1}, "what was tried again is counted once"
+
+
+def counted(projection: Projection) -> dict[str, int]:
+    """What each head says of its late results, where it has its digest."""
+    found = projection.rows(f"SELECT {HEAD_COLUMNS}, digest FROM workflows")
+    heads = [checked(Head(*columns), digest) for *columns, digest in found]
+    return {head.workflow_id: head.late_results for head in heads}
+
+
+def number(number: int) -> dict[str, Any]:
+    return {"command_id": f"00000000-0000-4000-8000-{number:012d}"}
+
+
+def test_heads_count_what_is_stored_however_the_log_falls_into_batches(projection: Projection):
+    """Before the first event, repeated in one mark and in another, of a project that stops, and of one that is none."""
+    one, two, stopped, nowhere = (executed(name) for name in ("one", "two", "stopped", "nowhere"))
+    log = Log()
+    log.mark(payload=told(late_result(one, **number(1)), late_result(nowhere)))
+    for event in one.events[:9]:
+        log.add(event)
+    log.mark(payload=told(late_result(one, **number(1)), late_result(one, **number(2)), late_result(one, **number(2))))
+    for event in (*two.events, *stopped.events[:9], *one.events[9:]):
+        log.add(event)
+    log.mark(payload=told(late_result(stopped, **number(1)), late_result(two)))
+    log.add(stopped.events[10])  # one is missing before it
+    log.mark(payload=told(late_result(stopped, **number(2)), late_result(stopped, **number(3))))
+    log.mark(payload=told(late_result(one, **number(3))))
+    expected = {one.workflow: 3, two.workflow: 1, stopped.workflow: 3}
+    seen = []
+    for size in (1, 2, 5, 1_000):
+        tables = ", ".join(projection.everything())
+        projection.connection.execute(f"TRUNCATE {tables}".encode())
+        projection.reload()
+        for at in range(0, len(log.records()), size):
+            projection.project(log.records()[at : at + size])
+        assert counted(projection) == expected
+        assert len(projection.rows(KEPT)) == sum(expected.values()) + 1
+        seen.append(projection.everything())
+    assert seen[0] == seen[1] == seen[2] == seen[3]
+
+
+def test_a_damaged_head_gets_no_digest_that_fits_and_late_results_are_kept_all_the_same(projection: Projection):
+    project, log = executed("rotten"), Log()
+    for event in project.events:
+        log.add(event)
+    projection.project(log.records())
+    projection.connection.execute(b"UPDATE workflows SET token_counter = token_counter + 1")
+    log.mark(payload=told(late_result(project)))
+    assert projection.project(log.records()).stopped == {}
+    assert len(projection.rows(KEPT)) == 1
+    with pytest.raises(IntegrityError, match="project rotten"):
+        counted(projection)
+
+
+def test_the_head_of_a_project_that_was_stopped_for_its_rows_stays_as_it_is(projection: Projection):
+    project, log = executed("condemned"), Log()
+    for event in project.events[:-1]:
+        log.add(event)
+    projection.project(log.records())
+    log.mark(payload=told(late_result(project)))
+    log.add(project.events[-1])
+    written = projection.project(log.records(), {project.workflow: "its rows are damaged"})
+    assert written.stopped == {project.workflow: "its rows are damaged"}
+    assert len(projection.rows(KEPT)) == 1
+    with pytest.raises(IntegrityError, match="project condemned"):
+        counted(projection)

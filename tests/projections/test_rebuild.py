@@ -142,7 +142,9 @@ def test_a_rebuild_gives_back_what_was_held_and_executed(settings: Settings):
     project, log = executed("held"), Log()
     for event in project.events:
         log.add(event)
-    log.mark(payload=canonical.text({"late_results": [late_result(project)]}))
+    late = late_result(project), late_result(project, command_id="00000000-0000-4000-8000-000000000002")
+    for told in ((late[0],), late):  # the first of them again
+        log.mark(payload=canonical.text({"late_results": list(told)}))
     Published(settings, log)()
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
     # One of a claim that is held, one of the lease that has ended, and one of a claim that is gone.
@@ -166,6 +168,7 @@ def test_a_rebuild_gives_back_what_was_held_and_executed(settings: Settings):
 
     before = everything()
     assert all(before.values()), "each table has rows"
+    assert asked(settings, "SELECT late_results FROM workflows") == [(len(late),)]
     rebuild(settings)
     assert everything() == before
 

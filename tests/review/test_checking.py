@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
+from continuity.core import canonical
 from continuity.review import Past, verify_file
 from tests.core.test_audit import asked
 from tests.core.test_restore import EVENTS
 from tests.format import independent_verifier
-from tests.projections.histories import scripted
+from tests.projections.histories import executed, late_result, scripted
 from tests.restore.conftest import Kept
 from tests.review.conftest import Looking
 from tests.spec import PROJECT, TENANT, WORKFLOW, add_task, create_goal, given
@@ -112,6 +113,36 @@ def test_rot_is_named(looked: tuple[Kept, Past], statement: str, problem: tuple[
     kept, past = looked
     kept.change(statement)
     assert problem in found(past)
+
+
+LATE = "the late result of command 00000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("DELETE FROM late_results", ("rows", None, "late_results")),
+        ("UPDATE late_results SET workflow_id = gen_random_uuid()", ("rows", None, "late_results")),
+        ("UPDATE late_results SET task_id = gen_random_uuid()", ("rows", None, f"{LATE}: digest")),
+    ],
+)
+def test_late_results_are_as_many_as_the_head_has_counted(
+    looking: Looking, statement: str, problem: tuple[str, None, str]
+) -> None:
+    kept, past = looking()
+    project = executed("late")
+    kept.project(project.events)
+    for _ in range(2):
+        kept.log.mark(payload=canonical.text({"late_results": [late_result(project)]}))
+    kept.write(kept.log.records(len(project.events)))
+    verdict = past.verify("acme", "late")
+    assert verdict is not None
+    assert verdict["problems"] == []
+    kept.change(statement)
+    verdict = past.verify("acme", "late")
+    assert verdict is not None
+    told = [(each["where"], each["event_seq"], each["field"]) for each in verdict["problems"]]
+    assert told == [problem]
 
 
 def test_a_row_that_is_right_in_itself_and_of_no_event_is_named(looked: tuple[Kept, Past]) -> None:

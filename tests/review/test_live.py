@@ -6,15 +6,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from continuity import postgres
+from continuity import late_results, postgres
 from continuity.codec import encode_event
 from continuity.config import Settings
+from continuity.core import canonical
 from continuity.core.ids import NIL, partition_of
+from continuity.core.records import SEQUENCER_MARK
+from continuity.core.seal import own_record
 from continuity.projections import Projector
+from continuity.projections.parameters import as_json
+from continuity.projections.schema import statement
 from continuity.review import verify_all
 from tests.core.test_restore import EVENTS
 from tests.eventually import eventually
-from tests.projections.histories import Log, Project, Published, scripted
+from tests.projections.histories import Log, Project, Published, late_result, scripted
 from tests.spec import WORKFLOW
 
 pytestmark = pytest.mark.stack
@@ -94,6 +99,66 @@ ROT: tuple[tuple[str, tuple[str, str, int | None, str | None]], ...] = (
 def test_rot_is_named(system: System, statement: str, problem: Any) -> None:
     system.change(statement.format(w=WORKFLOW))
     assert problem in system.found()
+
+
+def told_late(system: System, *numbers: int, **fields: Any) -> None:
+    """A mark tells of results of the first project that came too late."""
+    (first, *_) = system.projects
+    late = [late_result(first, command_id=f"00000000-0000-4000-8000-{number:012d}", **fields) for number in numbers]
+    system.log.mark(partition_of(first.workflow, 2), payload=canonical.text({"late_results": late}))
+    system.publish()
+    system.project()
+
+
+LATE = "the late result of command 00000000-0000-4000-8000-000000000002"
+LATE_ROT: tuple[tuple[str, str], ...] = (
+    ("DELETE FROM late_results WHERE command_id = '{c}'", LATE),
+    ("UPDATE late_results SET result_ref = 'b:other' WHERE command_id = '{c}'", f"{LATE}: result_ref"),
+    ("UPDATE late_results SET command_id = gen_random_uuid() WHERE command_id = '{c}'", LATE),
+    ("UPDATE late_results SET refused_at = refused_at + interval '1 s' WHERE command_id = '{c}'",
+     f"{LATE}: refused_at"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "field"), LATE_ROT, ids=[statement[:60] for statement, _ in LATE_ROT])
+def test_late_results_are_held_against_the_marks_in_the_topic(system: System, statement: str, field: str) -> None:
+    told_late(system, 1, 2)
+    told_late(system, 2, 3, timestamp="2027-01-15T09:00:00.000000Z")  # the first time counts
+    assert system.found() == []
+    system.change(statement.format(c="00000000-0000-4000-8000-000000000002"))
+    assert (system.projects[0].workflow, "rows", None, field) in system.found()
+
+
+def test_a_late_result_that_no_mark_has_told_is_named(system: System) -> None:
+    told_late(system, 1)
+    (first, *_) = system.projects
+    (told,) = late_results.told_in(own_record(SEQUENCER_MARK, canonical.text({"late_results": [late_result(first)]})))
+    forged = told._replace(command_id=NIL)  # right in itself
+    with postgres.connect(system.settings.postgres_dsn) as connection:
+        connection.execute(statement("write_late_results"), (as_json([forged]),))
+    told_of = [each["detail"] for each in verify_all(system.settings)["problems"]]
+    assert [detail.partition(" ")[0] for detail in told_of] == ["Table", "Table"]
+    assert "the topic tells of 1" in told_of[0]
+
+
+def test_what_a_stranger_tells_of_late_results_is_nothing(system: System) -> None:
+    (first, *_) = system.projects
+    partition = partition_of(first.workflow, 2)
+    stranger = Log(sequencer_id="22222222-2222-4222-8222-222222222222")
+    stranger.open(partition)
+    told: tuple[Any, ...] = ([late_result(first)], 7, [{}])
+    for late in told:
+        system.log.raw(stranger.mark(partition, payload=canonical.text({"late_results": late})), partition)
+    system.log.mark(partition, payload=canonical.text({"late_results": [{}]}))
+    system.publish()
+    system.project()
+    assert system.found() == []
+
+
+def test_a_head_that_is_lost_is_missed(system: System) -> None:
+    """Of a row that is lost no look at rows tells; its first event does."""
+    system.change(f"DELETE FROM workflows WHERE workflow_id = '{WORKFLOW}'")
+    assert system.found() == [(WORKFLOW, "rows", None, "the head")]
 
 
 def test_an_event_that_is_in_no_topic_is_named(system: System) -> None:

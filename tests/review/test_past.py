@@ -215,6 +215,26 @@ def test_a_takeover_and_what_came_too_late_stand_where_they_happened(looking: Lo
     assert pages == told["entries"]
 
 
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM late_results", "UPDATE late_results SET task_id = NULL",
+               "UPDATE late_results SET workflow_id = gen_random_uuid()"],
+)  # fmt: skip
+def test_a_history_does_not_leave_out_what_came_too_late(looking: Looking, damage: str) -> None:
+    story = TAKEN.when(claim("bob", "t")).then_event("task_claimed")
+    kept, past = looking()
+    kept.project(list(story.events))
+    kept.log.values[0].append(_late_mark(kept, story.now))
+    kept.write(kept.log.records(len(kept.log.values[0]) - 1))
+    told = past.history(TENANT, PROJECT, entity("t"))
+    assert told is not None
+    assert told["entries"][-1]["kind"] == "late_result"
+    kept.change(damage)
+    for limit in (1, 100):
+        with pytest.raises(IntegrityError) as raised:
+            past.history(TENANT, PROJECT, entity("t"), limit=limit)
+        assert raised.value.workflow_id == WORKFLOW
+
+
 def _late_mark(kept: Kept, at: int) -> bytes:
     late = {
         "workflow_id": WORKFLOW, "tenant": TENANT, "project": PROJECT, "step_id": "pay", "attempt_id": 1,
