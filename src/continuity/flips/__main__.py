@@ -1,7 +1,8 @@
 """`python -m continuity.flips [--count N] [--seed N] [--json]`: damage a copy, at random, and see what is answered.
 
 It uses the Postgres of the settings (`continuity up`), or starts one of its own where none answers, in a temporary
-folder. All that it makes is gone at the end, however it ends. Exit code 1: some damage was served, or not named.
+folder. All that it makes is gone at the end, however it ends. Exit code 1: some damage was served, or not named, or
+left an entry out of a list.
 """
 
 import argparse
