@@ -8,12 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from continuity.core import grants
-from continuity.core.outcome import Context
+from continuity.processors import Sequencer
 from tests.simulation import planting, shrink
 from tests.simulation.campaign import Outcome, run, run_in_parallel
 from tests.simulation.checkers import AT_THE_END
@@ -113,17 +111,12 @@ def copy() -> Iterator[Path]:
 
 
 def test_a_bug_is_caught_named_and_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the fencing token starts again after a release."""
-    granted = grants._granted
-
-    def forgetful(context: Context, *given: Any) -> Any:
-        return granted(context._replace(state=context.state._replace(token_counter=0)), *given)
-
-    monkeypatch.setattr(grants, "_granted", forgetful)
-    found = run(range(5))
-    assert "tokens_only_grow" in {broken.checker for broken in found.violations}
-    shrunk = shrink.shrink(found.violations[0].seed)
+    """Here results that come too late are lost."""
+    monkeypatch.setattr(Sequencer, "_late_result", lambda *_: None)
+    found = run(range(1))
+    assert [broken.checker for broken in found.violations] == ["late_results_are_kept"]
+    shrunk = shrink.shrink(0)
     assert shrunk is not None
-    assert shrunk.checker == found.violations[0].checker
+    assert shrunk.checker == "late_results_are_kept"
     assert shrunk.steps < 300
     assert shrunk.trace
