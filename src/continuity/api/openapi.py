@@ -56,7 +56,7 @@ _QUERY_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "min_seq": (_COUNT, "Wait, bounded, until the answer includes the event of this number (read your writes)."),
     "limit": ({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}, "Entries of a page."),
-    "at_seq": (_COUNT, "As it was after the event of this number."),
+    "at_seq": ({"type": "integer", "minimum": 1}, "As it was after the event of this number."),
     "from_seq": (_COUNT, "The event to begin with; 0 is before the first."),
     "to_seq": (_COUNT, "The event to end with; the last one where it is absent."),
     "after_seq": (_COUNT, "Go on after this event: the `next_after_seq` of the page before."),
@@ -195,7 +195,11 @@ def _export_path() -> dict[str, Any]:
         "operationId": "export_project",
         "tags": [_QUESTIONS],
         "summary": "The project's whole history as one file that proves itself (FORMAT.md, section 19).",
-        "parameters": [*_in_path(surface.path_names(surface.EXPORT_PATH)), *_in_query(("at_seq", "min_seq"))],
+        "parameters": [
+            *_in_path(surface.path_names(surface.EXPORT_PATH)),
+            {**_in_query(("at_seq",))[0], "schema": _COUNT},
+            *_in_query(("min_seq",)),
+        ],
         "responses": {
             "200": {"description": "The file.", "content": {EXPORT_TYPE: {"schema": {}}}},
             **_refusals(

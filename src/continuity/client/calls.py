@@ -208,7 +208,7 @@ class Commands(ABC):
     def fail_step(
         self, step_id: str, attempt_id: int, error: str | None = None, **options: Unpack[WriteOptions]
     ) -> WriteAnswer:
-        """Close an attempt that did not succeed (`error`: at most 1,000 characters); the step can be begun again.
+        """Close an attempt that did not succeed (`error`: at most 500 characters); the step can be begun again.
 
         Raises TokenNeeded, UnknownStep, AttemptClosed, StepCompleted.
         """
