@@ -26,7 +26,6 @@ SEEDS = "0..999"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, and say what came of it."""
     asked = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console(stderr=True)
     if asked.planted is not None:
         return _plant(asked, console)
@@ -109,6 +108,7 @@ def _shrink(seed: int, *, as_json: bool) -> int:
 
 
 def _plant(asked: argparse.Namespace, console: Console) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it ends what it has begun
     known = {each.name: each for each in planting.all_planted()}
     if unknown := [name for name in asked.planted if name not in known]:
         console.print(f"There is no planted bug {unknown[0]}. There are: {', '.join(known)}")

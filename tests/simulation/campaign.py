@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -78,7 +79,8 @@ def run_in_parallel(
     processes = processes or os.cpu_count() or 1
     groups = _groups(seeds)
     outcome = NONE
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawned, initializer=_end_with_the_parent) as pool:
         pending: set[Future[Outcome]] = {pool.submit(run, group) for group in islice(groups, 2 * processes)}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -88,6 +90,18 @@ def run_in_parallel(
             if not (until_broken and outcome.violations):
                 pending |= {pool.submit(run, group) for group in islice(groups, len(done))}
     return outcome._replace(violations=sorted(outcome.violations))
+
+
+def _end_with_the_parent() -> None:
+    """However that ends: a pool's processes would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: "multiprocessing.process.BaseProcess") -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _groups(seeds: range) -> Iterator[range]:
