@@ -179,6 +179,36 @@ class ActiveWorkState(TypedDict):
     unresolved_blockers: list[Blocker]
 
 
+def active_work(
+    project: str,
+    workflow_id: str,
+    as_of_seq: int,
+    state_checksum: str,
+    *,
+    goals: list[Goal],
+    tasks: list[Task],
+    checkpoints: list[Checkpoint],
+) -> ActiveWorkState:
+    """The work state of these entities, in any order."""
+    tasks = sorted(tasks, key=lambda task: task["created_seq"])
+    active = max(
+        (task for task in tasks if task["status"] == "doing"), key=lambda task: task["changed_seq"], default=None
+    )
+    latest = {checkpoint["task_id"]: checkpoint for checkpoint in checkpoints}
+    return ActiveWorkState(
+        project=project,
+        workflow_id=workflow_id,
+        as_of_seq=as_of_seq,
+        state_checksum=state_checksum,
+        goals=sorted(goals, key=lambda goal: goal["created_seq"]),
+        tasks=tasks,
+        checkpoints=sorted(checkpoints, key=lambda checkpoint: checkpoint["seq"]),
+        active_task=active,
+        latest_checkpoint=latest.get(active["task_id"]) if active else None,
+        unresolved_blockers=[blocker for task in tasks for blocker in task.get("blockers", [])],
+    )
+
+
 class EventDocument(TypedDict):
     """One fact of the journal. `payload` is what the command said, `delta` the RFC 6902 patch of the state."""
 

@@ -15,9 +15,8 @@ from typing import Protocol, cast
 
 from continuity import files
 from continuity.config import Settings
+from continuity.core.fields import DIGEST_TEXT
 from continuity.errors import ConfigError, IntegrityError, Retryable
-
-REF_CHARACTERS = 64
 
 
 class Blobs(Protocol):
@@ -79,7 +78,7 @@ class Folder:
 
     def path_of(self, ref: str) -> Path:
         """Where a blob lies, or would. Raises IntegrityError when that is no name of one."""
-        if len(ref) != REF_CHARACTERS or not set(ref) <= set("0123456789abcdef"):
+        if not DIGEST_TEXT.fullmatch(ref):
             raise damaged(ref, "is none: a name has 64 hexadecimal digits")
         return self._root / ref[:2] / ref
 

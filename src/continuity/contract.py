@@ -147,5 +147,11 @@ INSTANTS: Final = frozenset(
 """The columns that hold a time: numbers here, TIMESTAMPTZ in the tables."""
 
 
+def columns_of(row: Any) -> str:
+    """The select list that a kind of row is made of."""
+    names = (f"(extract(epoch FROM {name}) * 1000000)::bigint" if name in INSTANTS else name for name in row._fields)
+    return ", ".join(names)
+
+
 def _digest(row: Sequence[Any]) -> bytes:
     return sha256(canonical.dumps(list(row))).digest()

@@ -206,6 +206,13 @@ def offset_of(message: Message) -> int:
     return -1 if offset is None else offset
 
 
+def place_of(message: Message) -> tuple[int, int]:
+    """The partition and the offset of a message that was read."""
+    partition = message.partition()
+    assert partition is not None
+    return partition, offset_of(message)
+
+
 def topic_id(settings: Settings, topic: str) -> tuple[str, int]:
     """The id that the broker gave a topic when it was made (another one if it is made again), and its partitions."""
     admin = AdminClient(_common(settings, "admin"))

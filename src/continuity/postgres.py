@@ -5,7 +5,7 @@ log, so a schema of another version is never migrated: it is dropped and made an
 """
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
@@ -35,6 +35,14 @@ WAIT_INTERVAL_SECONDS: Final = 0.1
 EVENTS: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 
 Result = TypeVar("Result")
+
+
+def array(values: Iterable[object]) -> str:
+    """Ids, names or numbers as an array parameter of a statement."""
+    # They have no character that would need escaping, and the library's list adapter costs 4 µs an element.
+    # The quotes are for a step that somebody names "null".
+    joined = '","'.join(map(str, values))
+    return f'{{"{joined}"}}' if joined else "{}"
 
 
 class BoundedConnection(psycopg.Connection[Any]):

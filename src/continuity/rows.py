@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import orjson
 
-from continuity.core import canonical, tree
+from continuity.core import canonical, seal, tree
+from continuity.core.grants import WORKFLOW
 from continuity.core.ids import instant
 from continuity.core.records import Event
 from continuity.errors import IntegrityError
@@ -171,7 +172,7 @@ class EntityRow(NamedTuple):
             return "doc"
         keys = {"steps": "step_id", "grants": "task_id"}
         if self.collection in keys and isinstance(document, dict):
-            key = document.get(keys[self.collection]) or "workflow"
+            key = document.get(keys[self.collection]) or WORKFLOW
             return "key" if key != self.key else "digest"
         return "digest"
 
@@ -237,6 +238,21 @@ def hole(head: Head, seq: int) -> IntegrityError:
     )
 
 
+def stopped(head: Head) -> IntegrityError:
+    """The workflow is stopped: its last events are not what its head says."""
+    return IntegrityError(
+        f"Project {head.project} is stopped: {head.stopped_reason}",
+        workflow_id=head.workflow_id,
+        event_seq=head.head_seq + 1,
+        field="chain",
+    )
+
+
+def damaged(damage: seal.Damaged, workflow_id: str) -> IntegrityError:
+    """What the core found in an event, as an error of the workflow that was asked for."""
+    return IntegrityError(damage.detail, workflow_id=workflow_id, event_seq=damage.event_seq, field=damage.field)
+
+
 def checksum_of(leaves: Iterable[tuple[str, bytes]], token_counter: int = 0) -> str:
     """The state's checksum from all its leaves, each as (`collection/key`, digest), in any order."""
     buckets: list[list[bytes]] = [[] for _ in range(tree.BUCKETS)]
@@ -264,6 +280,9 @@ def _differs_in(row: Any, doc: str, names: tuple[str, ...]) -> str:
 
 _EVENT_FIELDS = tuple(Event.__annotations__)
 _PAYLOAD = _EVENT_FIELDS.index("payload")
+EVENT_SEQ = _EVENT_FIELDS.index("event_seq")
+WORKFLOW_ID = _EVENT_FIELDS.index("workflow_id")
+"""Where these stand in a row that was selected by EVENT_COLUMNS."""
 
 EVENT_COLUMNS = ", ".join(
     {"payload": "payload::text", "timestamp": "(extract(epoch FROM timestamp) * 1000000)::bigint"}.get(name, name)
@@ -286,3 +305,13 @@ def event_of(columns: Sequence[Any]) -> Event:
     event = dict(zip(_EVENT_FIELDS, columns, strict=True))
     event["payload"] = canonical.text(orjson.loads(columns[_PAYLOAD]))
     return cast("Event", event)
+
+
+def stored_event(columns: Sequence[Any]) -> Event:
+    """The same. Raises IntegrityError, naming the event, where the payload is no object of JSON's any more."""
+    try:
+        return event_of(columns)
+    except ValueError as error:
+        seq, workflow_id = columns[EVENT_SEQ], columns[WORKFLOW_ID]
+        detail = f"Event {seq} of workflow {workflow_id} is damaged in payload: it is unreadable: {error}."
+        raise IntegrityError(detail, workflow_id=workflow_id, event_seq=seq, field="payload") from None

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from continuity import late_results
-from continuity.answers import ActiveWorkState, CommandOutcome, LateResult, ProjectSummary
+from continuity.answers import ActiveWorkState, CommandOutcome, LateResult, ProjectSummary, active_work
 from continuity.core import seal
 from continuity.core.documents import EMPTY, Documents
 from continuity.core.ids import ZERO_HASH, instant
 from continuity.core.next_step import Action, Choice, NextStep, Rank, answer, choose
-from continuity.core.records import Checkpoint, Event, Goal, Task
+from continuity.core.records import Checkpoint, Event, Task
 from continuity.core.state import State
 from continuity.errors import IntegrityError
 from continuity.rows import (
+    EVENT_SEQ,
     CheckpointRow,
     EntityRow,
     GoalRow,
@@ -26,9 +27,11 @@ from continuity.rows import (
     TaskRow,
     checked,
     checksum_of,
+    damaged,
     event_of,
     hole,
     missing,
+    stopped,
 )
 
 Columns = Sequence[Any]
@@ -51,12 +54,7 @@ def head_of(columns: Columns) -> Head:
     """The head of a workflow that is not stopped."""
     head = Head(*columns[:HEAD_WIDTH])
     if head.stopped_reason is not None:
-        raise IntegrityError(
-            f"Project {head.project} is stopped: {head.stopped_reason}",
-            workflow_id=head.workflow_id,
-            event_seq=head.head_seq + 1,
-            field="chain",
-        )
+        raise stopped(head)
     return checked(head, columns[HEAD_WIDTH])
 
 
@@ -155,22 +153,13 @@ def _documents(pairs: Iterable[tuple[str, str]]) -> Documents:
 def state_of(head: Head, *tables: list[Columns]) -> ActiveWorkState:
     """The whole work state."""
     goal_rows, task_rows, checkpoint_rows, _ = _whole(head, *tables)
-    latest = {row.task_id: cast("Checkpoint", orjson.loads(row.doc)) for row in checkpoint_rows}
-    work = sorted((cast("Task", orjson.loads(row.doc)) for row in task_rows), key=lambda task: task["created_seq"])
-    doing = [task for task in work if task["status"] == "doing"]
-    active = max(doing, key=lambda task: task["changed_seq"]) if doing else None
-    return ActiveWorkState(
-        project=head.project,
-        workflow_id=head.workflow_id,
-        as_of_seq=head.head_seq,
-        state_checksum=head.state_checksum,
-        goals=sorted((cast("Goal", orjson.loads(row.doc)) for row in goal_rows), key=lambda goal: goal["created_seq"]),
-        tasks=work,
-        checkpoints=sorted(latest.values(), key=lambda checkpoint: checkpoint["seq"]),
-        active_task=active,
-        latest_checkpoint=latest.get(active["task_id"]) if active else None,
-        unresolved_blockers=[blocker for task in work for blocker in task.get("blockers", [])],
+    goals, tasks, checkpoints = (
+        [orjson.loads(row.doc) for row in rows] for rows in (goal_rows, task_rows, checkpoint_rows)
     )
+    return active_work(
+        head.project, head.workflow_id, head.head_seq, head.state_checksum,
+        goals=goals, tasks=tasks, checkpoints=checkpoints,
+    )  # fmt: skip
 
 
 def events_of(head: Head, rows: Sequence[Columns], after_seq: int, limit: int) -> list[Event]:
@@ -195,15 +184,12 @@ def event_in(workflow_id: str, columns: Columns) -> Event:
     try:
         event = event_of(columns)
         seal.verify(event)
-    except ValueError as damage:
-        field = damage.field if isinstance(damage, seal.Damaged) else "payload"
-        said = str(damage) if isinstance(damage, seal.Damaged) else f"Event {seq} cannot be read: {damage}."
-        raise IntegrityError(said, workflow_id=workflow_id, event_seq=seq, field=field) from None
+    except seal.Damaged as damage:
+        raise damaged(damage, workflow_id) from None
+    except ValueError as error:
+        detail = f"Event {seq} cannot be read: {error}."
+        raise IntegrityError(detail, workflow_id=workflow_id, event_seq=seq, field="payload") from None
     return event
-
-
-EVENT_SEQ = list(Event.__annotations__).index("event_seq")
-WORKFLOW_ID = list(Event.__annotations__).index("workflow_id")
 
 
 def late_results_of(head: Head, rows: Sequence[Columns], task_id: str | None, limit: int) -> list[LateResult]:

@@ -22,7 +22,6 @@ from continuity.producers import Outcome
 from continuity.producers import Request as CommandRequest
 
 CLAIM = "claim_task"
-FIELDS = ("owner_id", "ttl_seconds")
 PASSING = frozenset({"nothing_to_claim", "lease_held", "workflow_stopped"})
 """Refusals with which one project sends the claim on to the next."""
 TRIED_MAX = 20

@@ -29,7 +29,7 @@ from continuity.core.next_step import NextStep
 from continuity.core.records import Event
 from continuity.errors import Retryable
 from continuity.postgres import SCHEMA
-from continuity.rows import EVENT_COLUMNS, Head, missing
+from continuity.rows import EVENT_COLUMNS, WORKFLOW_ID, Head, missing
 
 CONNECTIONS_MAX: Final = 8
 CONNECTION_WAIT_SECONDS: Final = 2.0
@@ -222,7 +222,7 @@ class Reads:
         async def look(connection: Connection) -> CommandOutcome | None:
             row = await _one(connection, tenant, EVENTS_OF_COMMAND, (command_id, tenant))
             if row is not None:
-                return assembly.accepted_outcome(assembly.event_in(row[assembly.WORKFLOW_ID], row))
+                return assembly.accepted_outcome(assembly.event_in(row[WORKFLOW_ID], row))
             row = await _one(connection, tenant, _statement("rejection"), (command_id, tenant))
             return None if row is None else assembly.refused_outcome(command_id, row)
 

@@ -13,6 +13,7 @@ from continuity import codec
 from continuity.blobs import Folder
 from continuity.contract import LateResultRow
 from continuity.core import Accepted, State, canonical, decide
+from continuity.core.grants import WORKFLOW
 from continuity.core.ids import workflow_id
 from continuity.core.records import Command, Event
 from continuity.core.snapshot import Policy
@@ -140,7 +141,7 @@ class _Working:
             "complete_task": {"evidence": "read"},
             "update_checkpoint": {"where_left_off": "pagë 7", "next_step": "page 8", "context_refs": ["a:1"]},
         }
-        held = self.state.grants.get(task_id) or self.state.grants.get("workflow")
+        held = self.state.grants.get(task_id) or self.state.grants.get(WORKFLOW)
         self.do(kind, held["token"] if held else None, task_id=task_id, **bodies.get(kind, {}))
 
     def _hold(self, kind: str) -> None:

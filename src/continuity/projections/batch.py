@@ -11,7 +11,7 @@ from typing import NamedTuple
 from continuity.contract import LateResultRow
 from continuity.core.acceptance import START, Acceptance, Verdict, judge
 from continuity.core.records import Event
-from continuity.projections.record import OWN_RECORDS, Record
+from continuity.projections.record import Record
 
 UNREADABLE = "unreadable"
 EVENT, MARK = Verdict.EVENT.value, Verdict.MARK.value
@@ -70,6 +70,4 @@ def _judge(acceptance: Acceptance, event: Event | None) -> tuple[Acceptance, str
         after, verdict = judge(acceptance, event)
     except (ValueError, KeyError, TypeError):  # an epoch record whose payload is none: no sequencer wrote it
         return acceptance, UNREADABLE
-    if verdict is Verdict.EVENT and event["event_type"].startswith(OWN_RECORDS):
-        return after, MARK  # a kind of the sequencer's own that a later version has
     return after, verdict.value

@@ -146,7 +146,4 @@ def _place(message: Message) -> tuple[int, int]:
     error = message.error()
     if error is not None:
         raise Retryable(f"Kafka: {error.str()}.")
-    partition, offset = message.partition(), message.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset
+    return kafka.place_of(message)

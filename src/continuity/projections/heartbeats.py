@@ -19,9 +19,10 @@ from continuity.codec import Undecodable, decode_lease
 from continuity.contract import ClaimRow, LeaseRow
 from continuity.core.ids import UUID_TEXT, instant
 from continuity.errors import IntegrityError
+from continuity.postgres import array
 from continuity.projections.following import Following
 from continuity.projections.metrics import METRICS
-from continuity.projections.parameters import array, arrays, as_json
+from continuity.projections.parameters import arrays, as_json
 from continuity.projections.schema import statement
 from continuity.rows import checked
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from continuity.contract import AttemptRow, ClaimRow, CompletionRow, LeaseRow
 from continuity.core import canonical
+from continuity.core.grants import WORKFLOW
 from continuity.core.ids import micros_of
 from continuity.core.records import Event
 from continuity.core.state import TOKEN_COUNTER
-from continuity.projections.record import WORKFLOW
 from continuity.rows import EntityRow
 
 Key = tuple[str, str]

@@ -7,6 +7,7 @@ import orjson
 
 from continuity.contract import INSTANTS, AttemptRow, ClaimRow, CompletionRow, LateResultRow, LeaseRow
 from continuity.core.ids import instant
+from continuity.postgres import array
 from continuity.rows import Head
 
 TIMES: Final[Mapping[type, frozenset[str]]] = {
@@ -31,13 +32,6 @@ def _written(row: Any) -> dict[str, Any]:
         if document[name] is not None:
             document[name] = instant(document[name])
     return document
-
-
-def array(ids: Iterable[str]) -> str:
-    """Some ids, at least one, as one parameter."""
-    # Ids and names have no character that would need escaping, and the library's list adapter costs 4 µs an element.
-    # The quotes are for a step that somebody names "null".
-    return '{"' + '","'.join(ids) + '"}'
 
 
 def arrays(keys: Iterable[tuple[str, ...]]) -> list[str]:

@@ -247,10 +247,7 @@ class Projector:
     def _record(self, message: Message) -> Record:
         error = message.error()
         if error is None:
-            partition, offset = message.partition(), message.offset()
-            assert partition is not None
-            assert offset is not None
-            return decoded(partition, offset, message.value())
+            return decoded(*kafka.place_of(message), message.value())
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
             raise ConfigError(
                 f"The events topic does not have the offset that Postgres stands at: {error.str()}.",

@@ -12,14 +12,12 @@ from continuity.contract import LateResultRow
 from continuity.core import canonical, ids, limits, seal
 from continuity.core.delta import DeltaMismatch, counter_after
 from continuity.core.fields import NAME_TEXT
-from continuity.core.records import SEQUENCER_MARK, Event
+from continuity.core.grants import WORKFLOW
+from continuity.core.records import SEQUENCER_MARK, SEQUENCER_PREFIX, Event
 from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
 
-OWN_RECORDS = "sequencer_"
 PATH_PARTS = (3, 4)
 COUNTER_PATH = f"/{TOKEN_COUNTER}"
-WORKFLOW = "workflow"
-"""The key of the lease among the grants."""
 
 Entity = tuple[str, str, str]
 """(collection, workflow_id, key); the token counter is one, too, with an empty key."""
@@ -60,7 +58,7 @@ def decoded(partition: int, offset: int, value: bytes | None) -> Record:
     try:
         if event["event_type"] == SEQUENCER_MARK:
             return Record(partition, offset, size, event, late_results=late_results.told_in(event))
-        if event["event_type"].startswith(OWN_RECORDS):
+        if event["event_type"].startswith(SEQUENCER_PREFIX):
             return Record(partition, offset, size, event)
         return Record(partition, offset, size, event, _examined(event))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,10 +18,11 @@ from continuity.contract import LeaseRow
 from continuity.core import canonical, ids
 from continuity.core.acceptance import chain_fits
 from continuity.core.delta import DeltaMismatch, patched
+from continuity.core.grants import WORKFLOW
 from continuity.core.records import Event
 from continuity.core.state import COLLECTIONS, TOKEN_COUNTER, State
 from continuity.projections.holdings import ONE_WAY, Changed, lease_after
-from continuity.projections.record import WORKFLOW, Entity, Record
+from continuity.projections.record import Entity, Record
 from continuity.rows import CheckpointRow, EntityRow, GoalRow, Head, TaskRow
 
 Key = tuple[str, str]

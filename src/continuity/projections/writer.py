@@ -13,12 +13,13 @@ from psycopg import Connection
 
 from continuity.contract import LateResultRow, LeaseRow
 from continuity.core.acceptance import Acceptance
+from continuity.core.grants import WORKFLOW
 from continuity.core.ids import instant
-from continuity.postgres import CHANNEL
+from continuity.postgres import CHANNEL, array
 from continuity.projections import holdings
 from continuity.projections.batch import Batch, Position
-from continuity.projections.parameters import array, arrays, as_json
-from continuity.projections.record import WORKFLOW, Record
+from continuity.projections.parameters import arrays, as_json
+from continuity.projections.record import Record
 from continuity.projections.schema import statement
 from continuity.projections.snapshots import Snapshots
 from continuity.projections.work import ENTITIES, TABLES, Key, Work, touched

@@ -7,10 +7,10 @@ from continuity.core import seal
 from continuity.core.records import Event
 from continuity.core.state import State
 from continuity.errors import ContinuityError, IntegrityError
-from continuity.postgres import BoundedConnection
+from continuity.postgres import BoundedConnection, array
 from continuity.restoring.snapshots import SnapshotRow
-from continuity.restoring.wanted import Wanted, array
-from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, checked, event_of
+from continuity.restoring.wanted import Wanted
+from continuity.rows import EVENT_COLUMNS, EVENT_SEQ, HEAD_COLUMNS, Head, checked, stored_event
 
 FIRST_EVENTS: Final = 128
 """What is read of each journal at first: an event more than usually follows a snapshot, and the one at its head."""
@@ -29,8 +29,6 @@ SELECT {EVENT_COLUMNS} FROM events WHERE workflow_id = %s AND event_seq BETWEEN 
 ORDER BY event_seq LIMIT {CHUNK_EVENTS}
 """  # noqa: S608
 ANY: Final = "SELECT 1 FROM events WHERE workflow_id = %s LIMIT 1"
-SEQ: Final = tuple(Event.__annotations__).index("event_seq")
-WORKFLOW: Final = tuple(Event.__annotations__).index("workflow_id")
 
 
 def heads_of(
@@ -61,24 +59,12 @@ def events_of(
     chunk, full = (first or (), FIRST_EVENTS) if first is not None else ((), 0)
     while True:
         for columns in chunk:
-            yield _event(columns)
-            from_seq = columns[SEQ] + 1
+            yield stored_event(columns)
+            from_seq = columns[EVENT_SEQ] + 1
         if len(chunk) < full:
             return
         parameters = (wanted.workflow_id, from_seq, wanted.to_seq)
         chunk, full = connection.execute(NEXT.encode(), parameters, prepare=True).fetchall(), CHUNK_EVENTS
-
-
-def _event(columns: Sequence[Any]) -> Event:
-    try:
-        return event_of(columns)
-    except ValueError as error:  # a payload that is no object of JSON's any more
-        raise IntegrityError(
-            f"Event {columns[SEQ]} of workflow {columns[WORKFLOW]} is damaged in payload: it is unreadable: {error}.",
-            workflow_id=columns[WORKFLOW],
-            event_seq=columns[SEQ],
-            field="payload",
-        ) from None
 
 
 def check_anchor(row: SnapshotRow, event: Event | None) -> None:

@@ -23,12 +23,12 @@ from continuity.core.restore import Fold
 from continuity.core.snapshot import Head
 from continuity.core.state import State
 from continuity.errors import ContinuityError, IntegrityError, Retryable
-from continuity.postgres import BoundedConnection, translated
+from continuity.postgres import BoundedConnection, array, translated
 from continuity.restoring import journal, snapshots
 from continuity.restoring.metrics import EVENTS_REPLAYED, HEALED, RESTORE_TIME
 from continuity.restoring.snapshots import Base
-from continuity.restoring.wanted import ANY_SEQ, LogReader, Look, Restored, Source, Wanted, array
-from continuity.rows import missing
+from continuity.restoring.wanted import ANY_SEQ, LogReader, Look, Restored, Source, Wanted
+from continuity.rows import EVENT_SEQ, WORKFLOW_ID, damaged, missing
 
 GROUP_WORKFLOWS: Final = 64
 """So many are restored together: it bounds the memory, at 64 inline snapshots and their events."""
@@ -64,9 +64,7 @@ def restore(
     return found
 
 
-def restore_all(
-    connection: BoundedConnection, blobs: Blobs | None, workflow_ids: Collection[str], log: LogReader | None = None
-) -> Look:
+def restore_all(connection: BoundedConnection, blobs: Blobs | None, workflow_ids: Collection[str]) -> Look:
     """The states of several workflows after their last projected events, in the caller's transaction.
 
     Of those that are stopped nothing is read. Without `blobs`, snapshots that lie there are passed over: it takes
@@ -74,7 +72,7 @@ def restore_all(
     """
     heads, failed = journal.heads_of(connection, workflow_ids)
     stopped = {key: head.stopped_reason for key, head in heads.items() if head.stopped_reason is not None}
-    source = Source(blobs, log)
+    source = Source(blobs, None)
     restored: dict[str, Restored] = {}
     wanted = (Wanted(key, ANY_SEQ, heads.get(key)) for key in workflow_ids if key not in stopped and key not in failed)
     while group := list(islice(wanted, GROUP_WORKFLOWS)):
@@ -119,9 +117,9 @@ def _restored(
     starts = [bases[wanted.workflow_id].state.head_seq for wanted in begun]
     arrays = (array(firsts), array(starts), array(each.to_seq for each in begun))
     for columns in connection.execute(journal.FIRST.encode(), arrays, prepare=True):
-        firsts[columns[journal.WORKFLOW]].append(columns)
+        firsts[columns[WORKFLOW_ID]].append(columns)
     for wanted in begun:
-        first = sorted(firsts[wanted.workflow_id], key=lambda columns: columns[journal.SEQ])
+        first = sorted(firsts[wanted.workflow_id], key=lambda columns: columns[EVENT_SEQ])
         found[wanted.workflow_id] = _attempted(connection, source, wanted, bases[wanted.workflow_id], first)
     share = (time.perf_counter() - started) * 1_000 / len(group)
     for each in found.values():
@@ -214,11 +212,9 @@ def _replayed(
             replayed += 1
             size += snapshot.journal_bytes(event)
     except seal.Damaged as damage:
-        raise IntegrityError(
-            damage.detail, workflow_id=wanted.workflow_id, event_seq=damage.event_seq, field=damage.field
-        ) from None
+        raise damaged(damage, wanted.workflow_id) from None
     state = fold.state()
     journal.check_end(wanted, state)
     row = base.row
-    begun = (0, 0, 0) if row is None else (row.last_event_seq, row.number, row.created_at)
+    begun = (0, 0) if row is None else (row.last_event_seq, row.number)
     return Restored(state, replayed, size, *begun, base.healed)

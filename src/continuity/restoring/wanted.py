@@ -24,7 +24,6 @@ class Restored(NamedTuple):
     journal_bytes: int = 0
     base_seq: int = 0
     base_number: int = 0
-    base_at: int = 0
     healed: tuple[str, ...] = ()
 
 
@@ -77,9 +76,3 @@ class Source:
         except Retryable as away:
             self._away = away
             raise
-
-
-def array(values: Iterable[object]) -> str:
-    """Ids or numbers as an array parameter of a statement."""
-    # Ids and numbers have no character that would need quoting; the library's list adapter costs 4 µs an element.
-    return "{" + ",".join(map(str, values)) + "}"

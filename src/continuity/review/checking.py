@@ -10,7 +10,7 @@ import orjson
 
 from continuity import late_results, restoring
 from continuity.blobs import Blobs
-from continuity.contract import AttemptRow, ClaimRow, CompletionRow, LateResultRow, LeaseRow
+from continuity.contract import AttemptRow, ClaimRow, CompletionRow, LateResultRow, LeaseRow, columns_of
 from continuity.core import seal, snapshot
 from continuity.core.audit import ROLLBACK, Audit
 from continuity.core.grants import WORKFLOW
@@ -22,12 +22,11 @@ from continuity.postgres import BoundedConnection
 from continuity.review import expected, journal
 from continuity.review.journal import HeadRow
 from continuity.review_answers import ProblemTold, Where
-from continuity.rows import CheckpointRow, EntityRow, GoalRow, TaskRow, checked
+from continuity.rows import CheckpointRow, EntityRow, GoalRow, TaskRow, checked, damaged
 
 ROLLBACKS: Final = "SELECT payload::text FROM events WHERE workflow_id = %s AND event_type = %s"
 CITED: Final = "SELECT event_hash, state_checksum FROM events WHERE workflow_id = %s AND event_seq = %s"
 SNAPSHOT_SEQS: Final = "SELECT last_event_seq FROM snapshots WHERE workflow_id = %s ORDER BY last_event_seq"
-AT: Final = "(extract(epoch FROM {}) * 1000000)::bigint"
 
 
 class _Table(NamedTuple):
@@ -46,9 +45,7 @@ class _Table(NamedTuple):
 
 def select(name: str, row: Any) -> bytes:
     """The select of a table's rows, by workflow."""
-    times = {"acquired_at", "lease_expires_at", "heartbeat_at", "ended_at", "started_at", "completed_at", "refused_at"}
-    columns = ", ".join(AT.format(each) if each in times else each for each in row._fields)
-    return f"SELECT {columns}, digest FROM {name} WHERE workflow_id = %s".encode()  # noqa: S608 - our own columns
+    return f"SELECT {columns_of(row)}, digest FROM {name} WHERE workflow_id = %s".encode()  # noqa: S608 - our own columns
 
 
 TABLES: Final = (
@@ -101,7 +98,7 @@ class Workflow:
                 try:
                     seal.verify(event)
                 except seal.Damaged as damage:
-                    return None, self._of(journal.of_damage(damage, workflow_id), "journal")
+                    return None, self._of(damaged(damage, workflow_id), "journal")
                 if (lost := self._followed(event)) is not None:
                     return None, lost
                 base = restoring.base_of(self._connection, None, event)  # from its origin, which is held against it

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from continuity import late_results
-from continuity.contract import LateResultRow
+from continuity.contract import LateResultRow, columns_of
 from continuity.core.canonical import loads_canonical
 from continuity.core.ids import instant
 from continuity.core.records import Event, Step
@@ -18,11 +18,10 @@ from continuity.review import journal, wording
 from continuity.review_answers import HistoryEntry, Kind, TaskHistory
 from continuity.rows import Head
 
-LATE: Final = """
-SELECT workflow_id, command_id, tenant, project, step_id, attempt_id, task_id, fencing_token, result_ref,
-       result_checksum, operator_id, (extract(epoch FROM refused_at) * 1000000)::bigint, digest
+LATE: Final = f"""
+SELECT {columns_of(LateResultRow)}, digest
 FROM late_results WHERE workflow_id = %s ORDER BY refused_at, command_id
-"""
+"""  # noqa: S608 - our own columns
 STEP_EVENTS: Final = frozenset({"step_begun", "step_completed", "step_failed"})
 
 

@@ -10,13 +10,22 @@ from continuity.core import seal
 from continuity.core.acceptance import chain_fits
 from continuity.core.ids import ZERO_HASH
 from continuity.core.records import Event
-from continuity.errors import IntegrityError
 from continuity.postgres import SCHEMA, BoundedConnection
-from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, checked, event_of, hole, missing
+from continuity.rows import (
+    EVENT_COLUMNS,
+    EVENT_SEQ,
+    HEAD_COLUMNS,
+    Head,
+    checked,
+    damaged,
+    hole,
+    missing,
+    stopped,
+    stored_event,
+)  # fmt: skip
 
 STATEMENT_SECONDS_MAX: Final = 30
 CHUNK_EVENTS: Final = 1_000
-_SEQ: Final = list(Event.__annotations__).index("event_seq")
 
 HEAD: Final = f"SELECT {HEAD_COLUMNS}, digest FROM workflows WHERE workflow_id = %s AND tenant = %s"  # noqa: S608
 ANY_EVENT: Final = "SELECT 1 FROM events WHERE workflow_id = %s AND tenant = %s LIMIT 1"
@@ -65,14 +74,9 @@ def head_of(connection: BoundedConnection, workflow_id: str, tenant: str) -> Hea
 
 def check_running(head: Head) -> Head:
     """The head of a workflow that is not stopped: its last events are not what it says."""
-    if head.stopped_reason is None:
-        return head
-    raise IntegrityError(
-        f"Project {head.project} is stopped: {head.stopped_reason}",
-        workflow_id=head.workflow_id,
-        event_seq=head.head_seq + 1,
-        field="chain",
-    )
+    if head.stopped_reason is not None:
+        raise stopped(head)
+    return head
 
 
 def stored(connection: BoundedConnection, workflow_id: str, after_seq: int, to_seq: int) -> Iterator[Event]:
@@ -80,14 +84,8 @@ def stored(connection: BoundedConnection, workflow_id: str, after_seq: int, to_s
     while after_seq < to_seq:
         rows = connection.execute(CHUNK.encode(), (workflow_id, after_seq, to_seq), prepare=True).fetchall()
         for columns in rows:
-            after_seq = columns[_SEQ]
-            try:
-                yield event_of(columns)
-            except ValueError as error:  # a payload that is no object of JSON's any more
-                detail = (
-                    f"Event {after_seq} of workflow {workflow_id} is damaged in payload: it is unreadable: {error}."
-                )
-                raise IntegrityError(detail, workflow_id=workflow_id, event_seq=after_seq, field="payload") from None
+            after_seq = columns[EVENT_SEQ]
+            yield stored_event(columns)
         if len(rows) < CHUNK_EVENTS:
             return
 
@@ -102,15 +100,10 @@ def verified(
         try:
             seal.verify(event)
         except seal.Damaged as damage:
-            raise of_damage(damage, head.workflow_id) from None
+            raise damaged(damage, head.workflow_id) from None
         if event["workflow_id"] != head.workflow_id or not chain_fits(seq, previous or event["prev_hash"], event):
             raise hole(head, seq + 1)
         seq, previous = event["event_seq"], event["event_hash"]
         yield event
     if seq != max(end, after_seq) or (seq == head.head_seq and previous not in (None, head.head_hash)):
         raise hole(head, seq + 1 if seq != end else seq)
-
-
-def of_damage(damage: seal.Damaged, workflow_id: str) -> IntegrityError:
-    """What the core found, as an error of ours."""
-    return IntegrityError(damage.detail, workflow_id=workflow_id, event_seq=damage.event_seq, field=damage.field)

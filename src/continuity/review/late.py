@@ -8,17 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from continuity.contract import LateResultRow
+from continuity.contract import LateResultRow, columns_of
 from continuity.postgres import BoundedConnection
 from continuity.review import expected
 from continuity.review_answers import ProblemTold
 
-STORED: Final = """
-SELECT workflow_id, command_id, tenant, project, step_id, attempt_id, task_id, fencing_token, result_ref,
-       result_checksum, operator_id, (extract(epoch FROM refused_at) * 1000000)::bigint
+STORED: Final = f"""
+SELECT {columns_of(LateResultRow)}
 FROM unnest(%s::uuid[], %s::uuid[]) AS wanted (wanted_id, wanted_command)
 JOIN late_results ON workflow_id = wanted_id AND command_id = wanted_command
-"""
+"""  # noqa: S608 - our own columns
 COUNTS: Final = "SELECT workflow_id, count(*) FROM late_results GROUP BY workflow_id"
 
 Key = tuple[str, str]

@@ -27,7 +27,7 @@ from continuity.review.journal import HeadRow
 from continuity.review.late import LateResults
 from continuity.review_answers import ProblemTold
 from continuity.review_answers import Verdict as Answer
-from continuity.rows import EVENT_COLUMNS, HEAD_COLUMNS, Head, event_of, missing
+from continuity.rows import EVENT_COLUMNS, EVENT_SEQ, HEAD_COLUMNS, WORKFLOW_ID, Head, event_of, missing
 
 BATCH: Final = 1_000
 PROBLEMS_MAX: Final = 1_000
@@ -166,7 +166,7 @@ class _System:
                 event: Any = event_of(columns)
             except ValueError:
                 event = None
-            found[columns[_WORKFLOW], columns[_SEQ]] = (partition, offset, event)
+            found[columns[WORKFLOW_ID], columns[EVENT_SEQ]] = (partition, offset, event)
         for each in placed:
             event = each.event
             self._facts[each.partition] += 1
@@ -193,10 +193,6 @@ class _System:
             if len(rows) < BATCH:
                 return
             last = rows[-1][0]
-
-
-_SEQ: Final = list(Event.__annotations__).index("event_seq")
-_WORKFLOW: Final = list(Event.__annotations__).index("workflow_id")
 
 
 def _judged(acceptance: Acceptance, value: bytes | None) -> tuple[Acceptance, Verdict | None, Event | None]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from continuity import blobs, postgres, restoring
-from continuity.answers import ActiveWorkState
+from continuity.answers import ActiveWorkState, active_work
 from continuity.config import Settings
 from continuity.core.delta import compute_delta
 from continuity.core.explain import Explanation, explain
@@ -21,7 +21,6 @@ from continuity.errors import ContinuityError
 from continuity.postgres import SCHEMA, BoundedConnection
 from continuity.restoring import COLUMNS, SnapshotRow
 from continuity.review import checking, export, history, journal, wording
-from continuity.review.work import active_work
 from continuity.review_answers import SnapshotPage, SnapshotTold, StateDiff, TaskHistory, Verdict
 from continuity.rows import Head, checked
 
@@ -67,7 +66,7 @@ class Past:
     def state(self, tenant: str, project: str, at_seq: int) -> ActiveWorkState | None:
         """The work after event `at_seq`: what `GET …/state` answered then, byte for byte in canonical JSON."""
         with self._at(tenant, project) as place:
-            return None if place is None else active_work(project, self._state(place, at_seq))
+            return None if place is None else _work(project, self._state(place, at_seq))
 
     def next_step(self, tenant: str, project: str, at_seq: int, for_owner: str | None = None) -> NextStep | None:
         """What to do next, as it was answered after event `at_seq`."""
@@ -170,6 +169,13 @@ class Past:
     def _check_seq(self, head: Head, at_seq: int | None) -> None:
         if at_seq is not None and at_seq > head.head_seq:
             raise NoSuchSeq(at_seq, head.head_seq)
+
+
+def _work(project: str, state: State) -> ActiveWorkState:
+    goals, tasks, checkpoints = (list(getattr(state, name).values()) for name in ("goals", "tasks", "checkpoints"))
+    return active_work(
+        project, state.workflow_id, state.head_seq, state.checksum, goals=goals, tasks=tasks, checkpoints=checkpoints
+    )
 
 
 def _snapshot(*columns: object) -> SnapshotTold:
