@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from rich.console import Console
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev simulate", description=__doc__)
+    parser.epilog = "Ctrl-C ends it soon, and says what came of the seeds so far."
     parser.add_argument("--seeds", type=_range, default=_range(SEEDS), metavar="A..B", help=f"both included ({SEEDS})")
     parser.add_argument("--processes", type=int, metavar="N", help="as many as there are processors")
     parser.add_argument("--until-broken", action="store_true", help="end at the first seed that breaks")
@@ -59,16 +61,19 @@ def _range(text: str) -> range:
 
 def _simulate(asked: argparse.Namespace, console: Console) -> int:
     began = time.monotonic()
+    interrupted = Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     with console.status("simulating") as status:
 
-        def progress(so_far: Outcome) -> None:
+        def enough(so_far: Outcome) -> bool:
             broken = f", {len(so_far.violations)} broke" if so_far.violations else ""
             status.update(f"{so_far.runs:,} of {len(asked.seeds):,} worlds{broken}")
+            return interrupted.is_set() or (asked.until_broken and bool(so_far.violations))
 
-        outcome = run_in_parallel(asked.seeds, asked.processes, until_broken=asked.until_broken, progress=progress)
+        outcome = run_in_parallel(asked.seeds, asked.processes, enough)
     seconds = round(time.monotonic() - began, 1)
     if asked.report:
-        asked.report.write_text(page(outcome, asked.seeds, seconds), encoding="utf-8")
+        asked.report.write_text(page(outcome, asked.seeds[: outcome.runs], seconds), encoding="utf-8")
     if asked.json:
         first = outcome.violations[0]._asdict() if outcome.violations else None
         told: dict[str, Any] = {"runs": outcome.runs, "violations": len(outcome.violations), "faults": outcome.faults}

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from collections import Counter
@@ -36,12 +37,12 @@ class Outcome(NamedTuple):
     @property
     def faults(self) -> dict[str, int]:
         """How often what was inflicted, by name."""
-        return {name: number for name, number in sorted(self.counts.items()) if name.partition(":")[0] in INFLICTED}
+        return {name: number for name, number in sorted(self.counts.items()) if _is_inflicted(name)}
 
     @property
     def states(self) -> dict[str, int]:
         """How often what that led to."""
-        return {name: number for name, number in sorted(self.counts.items()) if name not in self.faults}
+        return {name: number for name, number in sorted(self.counts.items()) if not _is_inflicted(name)}
 
     def __add__(self, other: "Outcome") -> "Outcome":  # type: ignore[override]  # not the one of tuples
         counts = self.counts + other.counts
@@ -51,6 +52,10 @@ class Outcome(NamedTuple):
 
 
 NONE = Outcome(0, [], Counter())
+
+
+def _is_inflicted(name: str) -> bool:
+    return name.replace(":", "").split()[0] in INFLICTED
 
 
 def run(seeds: Iterable[int]) -> Outcome:
@@ -71,11 +76,12 @@ def run(seeds: Iterable[int]) -> Outcome:
 def run_in_parallel(
     seeds: range,
     processes: int | None = None,
-    *,
-    until_broken: bool = False,
-    progress: Callable[[Outcome], None] = lambda _: None,
+    enough: Callable[[Outcome], bool] = lambda _: False,
 ) -> Outcome:
-    """In as many processes as there are processors. With `until_broken` it ends soon after the first violation."""
+    """In as many processes as there are processors; what is begun is ended when what came of it so far is `enough`.
+
+    The seeds that were run are the first ones of `seeds`, whenever it ends.
+    """
     processes = processes or os.cpu_count() or 1
     groups = _groups(seeds)
     outcome = NONE
@@ -86,14 +92,14 @@ def run_in_parallel(
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for each in done:
                 outcome += each.result()
-                progress(outcome)
-            if not (until_broken and outcome.violations):
+            if not enough(outcome):
                 pending |= {pool.submit(run, group) for group in islice(groups, len(done))}
     return outcome._replace(violations=sorted(outcome.violations))
 
 
 def _end_with_the_parent() -> None:
-    """However that ends: a pool's processes would wait for work for ever."""
+    """However that ends: a pool's processes would wait for work for ever. Ctrl-C is for the parent to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()

@@ -6,15 +6,16 @@ read back from the newest snapshot that is sound, and the events after it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
 
 import orjson
 
 from continuity.core import snapshot
-from continuity.core.acceptance import chain_fits
+from continuity.core.acceptance import START, Verdict, chain_fits, judge
 from continuity.core.history import forked
 from continuity.core.ids import ZERO_HASH
 from continuity.core.records import Event
@@ -144,10 +145,29 @@ class Database:
             return snapshot.state_of(workflow_id, work, NOTHING, cited.checksum, b"")
         except (Unsound, IntegrityError, Retryable):
             self.counts["base read from the origin"] += 1
-        base = forked(self.past(cited.workflow_id, cited.seq), workflow_id)
+        base = forked(self._origin(cited), workflow_id)
         if base.checksum != cited.checksum:
             raise IntegrityError("The origin does not have what the fork cites.", workflow_id=workflow_id)
         return base
+
+    def _origin(self, cited: snapshot.Base) -> State:
+        """As far as it is not projected, it is read from the log."""
+        try:
+            return self.past(cited.workflow_id, cited.seq)
+        except Retryable:
+            self.counts["base read from the log"] += 1
+        events = list(islice(self._logged(cited.workflow_id), cited.seq))
+        return self._replayed(cited.workflow_id, events, self._base_of(events[0]))
+
+    def _logged(self, workflow_id: str) -> Iterator[Event]:
+        acceptance = START
+        for offset, value in self.partition.read(0, self.partition.end()):
+            record = decoded(PARTITION, offset, value)
+            if record.event is None:
+                continue
+            acceptance, verdict = judge(acceptance, record.event)
+            if verdict is Verdict.EVENT and record.workflow_id == workflow_id:
+                yield record.event
 
     def _state_of(self, workflow_id: str, taken: Taken) -> State:
         document = taken.inline if taken.inline is not None else self.blobs.get(taken.ref or "")

@@ -189,11 +189,11 @@ class Owner:
         self.wire = Wire(self.log)
         self.wire.send([self.sequencer.opening])
 
-    def work(self) -> bool:
+    def work(self, records_max: int = 5) -> bool:
         """Take a batch of commands and decide it; whether that was done."""
         if self.sequencer is None or not self.sequencer.is_open or self.sequencer.in_flight > IN_FLIGHT_MAX:
             return False
-        start, count = self.sequencer.next_source_offset, self.random.randint(1, 5)
+        start, count = self.sequencer.next_source_offset, self.random.randint(1, records_max)
         if self.random.random() < 0.05:
             start = max(min(self.topic.low, start), start - 2)  # a fetch that overlaps what was decided
         if self.topic is not self.log.commands:

@@ -90,6 +90,12 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process() -> None:
         assert there.stdout == here
 
 
+def test_a_campaign_that_is_ended_early_says_what_came_of_the_first_seeds() -> None:
+    ended = run_in_parallel(range(1_000), 1, lambda _: True)
+    assert ended == run(range(ended.runs))
+    assert 0 < ended.runs < 50
+
+
 def test_a_world_is_of_some_size() -> None:
     world = World(7).run()
     assert len(world.clients.wanted) >= 200

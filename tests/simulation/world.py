@@ -33,9 +33,12 @@ from tests.simulation.truth import Place, Truth
 
 NOON = 1_800_000_000_000_000
 STEPS = 300
+HURRY_AFTER_STEPS = 1_500
+"""Where executors vanish all the time, a run would hardly come to its commands: from here on the others do more."""
 COMMANDS_MIN = 200
 BEGINNING_ROUNDS = 12
 SETTLING_ROUNDS_MAX = 300
+SETTLING_RECORDS_MAX = 40
 
 
 class Told(NamedTuple):
@@ -179,7 +182,8 @@ class World:
             now -= 5_000_000
             self.counts["clock: back"] += 1
         if dice < 0.75:
-            if self.random.random() < self.executing:
+            executing = self.executing if self.step < HURRY_AFTER_STEPS else self.executing / 2
+            if self.random.random() < executing:
                 self.executors.act(now, self.step)
             else:
                 self.clients.send_new(now, self.step)
@@ -305,7 +309,9 @@ class World:
             if not self.clients.unanswered and not self.owners[0].wire.queue and not self.owners[0].wire.reports:
                 self.counts["rounds to settle"] = max(self.counts["rounds to settle"], round_number)
                 break
-        while self.database.projected.offset < self.partition.end():
+        for _ in range(SETTLING_ROUNDS_MAX):
+            if self.database.projected.offset == self.partition.end():
+                break
             self.database.project(1_000)
 
     def _settling_round(self, owner: Owner) -> None:
@@ -313,7 +319,7 @@ class World:
         self.clients.retry_late(self.now, self.step, patience=20)
         if owner.sequencer is None:
             owner.open(forced_by="ada" if owner.is_stuck else None)
-        owner.work()
+        owner.work(SETTLING_RECORDS_MAX)
         owner.wire.land(100)
         while owner.wire.reports:
             owner.hear()
