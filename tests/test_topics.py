@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from continuity import topics
+from continuity import kafka, topics
 from continuity.config import Settings
 from continuity.errors import ConfigError, Retryable
 from tests.eventually import eventually
@@ -54,6 +54,15 @@ def test_the_truth_is_kept_for_ever_and_an_acknowledgement_means_disk(settings):
 def test_another_number_of_partitions_is_refused_with_the_one_that_fits(settings):
     with pytest.raises(ConfigError, match=r"2 partitions, 3 are configured.*CONTINUITY_PARTITIONS=2"):
         topics.check(settings.with_values(partitions=3))
+
+
+def test_replies_may_have_any_number_of_partitions(settings):
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    more = topics.REPLY_PARTITIONS + 1
+    for future in admin.create_partitions([NewPartitions(settings.replies_topic, more)]).values():
+        future.result(10)
+    eventually(lambda: kafka.topic_id(settings, settings.replies_topic)[1] == more, 10, "the broker knows them")
+    topics.check(settings)
 
 
 def test_partitions_that_somebody_added_are_noticed(settings):

@@ -23,6 +23,9 @@ BATCH_BYTES_MAX = 2 * 1024 * 1024
 """Largest batch that a topic takes. A command is at most 64 KiB and an event under 1 MiB (a delta is at most 512 KiB);
 librdkafka fills a batch up to 1,000,000 bytes, and the broker's limit is on the whole batch."""
 
+REPLY_PARTITIONS = 16
+"""Each client listens in one of them, and skips what in it is for others: with two, half of all that is answered."""
+
 ADMIN_TIMEOUT_SECONDS = 10.0
 LEADER_POLL_SECONDS = 0.05
 COMMON = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(BATCH_BYTES_MAX)}
@@ -33,20 +36,24 @@ Answer = TypeVar("Answer")
 
 
 class TopicSpecification(NamedTuple):
-    """One topic as it has to be. `required` are the settings that a guarantee rests on: `check` compares them."""
+    """One topic as it has to be. `required` are the settings that a guarantee rests on: `check` compares them.
+
+    `partitions` is the number that it is made with, and unless `is_any_number` the one that it has to have.
+    """
 
     name: str
     partitions: int
     replication_factor: int
     required: Mapping[str, str]
     preferred: Mapping[str, str]
+    is_any_number: bool = False
 
 
 def specifications(settings: Settings) -> tuple[TopicSpecification, ...]:
     """The five topics of these settings.
 
-    All have the same number of partitions, so that a workflow's records stand in the same one everywhere, and a
-    sequencer that owns a partition of the commands owns that number of the others.
+    All but the replies have the same number of partitions, so that a workflow's records stand in the same one
+    everywhere, and a sequencer that owns a partition of the commands owns that number of the others.
     """
     flush = FLUSH_EVERY_MESSAGE if settings.flush_every_message else {}
     # With one replica there is nobody to wait for; with more, an acknowledgement means two disks or none at all.
@@ -65,7 +72,9 @@ def specifications(settings: Settings) -> tuple[TopicSpecification, ...]:
         topic("commands", {"cleanup.policy": "delete", **flush}, week),
         topic("events", {**KEPT_FOR_EVER, **flush}, {}),
         topic("leases", {"cleanup.policy": "compact"}, {}),
-        topic("replies", {}, {**short, "segment.ms": str(REPLY_RETENTION_MILLIS)}),
+        topic("replies", {}, {**short, "segment.ms": str(REPLY_RETENTION_MILLIS)})._replace(
+            partitions=REPLY_PARTITIONS, is_any_number=True
+        ),
         topic("rejections", {"cleanup.policy": "delete"}, week),
     )
 
@@ -143,7 +152,7 @@ def _are_led(described: Mapping[str, TopicDescription | None]) -> bool:
 
 def _check_shape(wanted: TopicSpecification, topic: TopicDescription) -> None:
     count = len(topic.partitions)
-    if count != wanted.partitions:
+    if count != wanted.partitions and not wanted.is_any_number:
         # Keys would move to other partitions, and a workflow would have two histories.
         raise ConfigError(
             f"The topic {wanted.name} has {count} partitions, {wanted.partitions} are configured: the number is "

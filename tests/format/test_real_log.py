@@ -126,10 +126,11 @@ def is_led(settings: Settings, topic: str) -> bool:
 
 def everything(settings: Settings, topic: str) -> list[Message]:
     consumer = kafka.reader(settings, "test", **{"enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, each, 0) for each in range(settings.partitions)])
+    _, partitions = kafka.topic_id(settings, topic)
+    consumer.assign([TopicPartition(topic, each, 0) for each in range(partitions)])
     messages: list[Message] = []
     ends = 0
-    while ends < settings.partitions:
+    while ends < partitions:
         message = consumer.poll(30)
         assert message is not None, f"nothing came from {topic}"
         error = message.error()

@@ -78,8 +78,9 @@ class Exchange:
         """
         topics.check(self._settings)
         consumer = kafka.reader(self._settings, "replies", **{"fetch.wait.max.ms": 100})
-        self._reply_partition = random.randrange(self._settings.partitions)  # noqa: S311 - spreads load
         try:
+            _, partitions = kafka.topic_id(self._settings, self._settings.replies_topic)
+            self._reply_partition = random.randrange(partitions)  # noqa: S311 - spreads load
             _, end = kafka.watermarks(consumer, self._settings.replies_topic, self._reply_partition)
         except Retryable:
             consumer.close()

@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -41,11 +42,16 @@ def keep_going(
     *,
     on_step: Callable[[], None] = lambda: None,
     on_pause: Callable[[Retryable], None] = lambda _: None,
+    pace_seconds: float = 0,
 ) -> None:
-    """Step until `stop` is set; a started piece of work is finished. Retries what is Retryable, raises the rest."""
+    """Step until `stop` is set; a started piece of work is finished. Retries what is Retryable, raises the rest.
+
+    Steps begin at least `pace_seconds` apart, in which a step's waiting for work counts: who was idle starts at once.
+    """
     failures = 0
     try:
         while not stop.is_set():
+            began = time.monotonic()
             try:
                 if not reading.is_open:
                     reading.open()
@@ -60,5 +66,7 @@ def keep_going(
             else:
                 failures = 0
                 on_step()
+                if (rest := began + pace_seconds - time.monotonic()) > 0:
+                    stop.wait(rest)
     finally:
         reading.close()
