@@ -1,6 +1,7 @@
 """`./dev bench [--quick] [--json]`: every figure of docs/measurements.md, on a stack of its own, beside its target.
 
-With `--peers` it compares a committed command with what other systems offer instead.
+With `--peers` it compares a committed command with what other systems offer instead; with `--curves` it shows how the
+figures grow with tasks, events, workflows and processes.
 The stack lives in a temporary folder, listens on loopback, is bounded in time, and is gone at the end however it ends.
 """
 
@@ -16,6 +17,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import drain, growth, memory, native, renewals, restore, rows, stack, web
+from benchmarks.curves import measuring
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.peers import comparing, report, summary
 from benchmarks.rows import Row
@@ -97,6 +99,15 @@ def compare(names: list[str], page: Path | None, *, quick: bool, console: Consol
     return summary.rows(found), not compared.failed
 
 
+def grow(names: list[str], page: Path | None, effort: Effort, console: Console) -> list[Row]:
+    """The curves, drawn where a page is wanted; the rows say which of them are flat."""
+    machine = rows.machine()
+    curves = measuring.measure(names, effort, console)
+    if page:
+        measuring.write(curves, page, machine)
+    return [row for curve in curves for row in curve.rows()]
+
+
 def main() -> int:
     """Measure and show. The exit code says whether measuring worked: a missed target is a row, not a failure."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
@@ -108,19 +119,26 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
     parser.add_argument("--peers", action="store_true", help="beside other systems, in place of the figures")
     names = [each.NAME for each in comparing.SYSTEMS]
-    parser.add_argument("--only", action="append", choices=names, default=[], help="with --peers: this one; repeatable")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="with --peers: the page to write, in Markdown")
+    parser.add_argument("--curves", action="store_true", help="how figures grow, in place of the figures")
+    names += measuring.MEASURES
+    parser.add_argument(
+        "--only", action="append", choices=names, default=[], help="with --peers, --curves: this one; repeatable"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="with --peers, --curves: the page to write")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)  # as an exception, so that everything is put away
     signal.alarm(SECONDS_MAX)
     console = Console(stderr=arguments.json, highlight=False)
+    effort = QUICK if arguments.quick else FULL
     console.print(rows.machine())
     try:
-        if arguments.peers:
+        if arguments.curves:
+            found, well = grow(arguments.only, arguments.report, effort, console), True
+        elif arguments.peers:
             found, well = compare(arguments.only, arguments.report, quick=arguments.quick, console=console)
         else:
-            found, well = measure(QUICK if arguments.quick else FULL, console), True
+            found, well = measure(effort, console), True
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
         return 130

@@ -1,6 +1,7 @@
 """What an event costs in a project of ten tasks and in one of ten thousand."""
 
 import time
+from collections.abc import Sequence
 from statistics import median
 
 from rich.console import Console
@@ -18,8 +19,18 @@ NOW = 1_700_000_000_000_000
 
 
 def measure_decision(*, rounds: int, commands: int) -> list[Row]:
-    """The path of the sequencer in one process: decode, decide, evolve, encode. Rounds of both sizes in turn."""
-    states = {size: _state(size) for size in (10, 10_000)}
+    """The path of the sequencer in one process, with ten tasks and with ten thousand."""
+    few, lots = decision_costs((10, 10_000), rounds=rounds, commands=commands).values()
+    return [
+        Row("decide path, 10 tasks", few, "µs"),
+        Row("decide path, 10,000 tasks", lots, "µs"),
+        Row("decide path, 10,000 to 10 tasks", lots / few, "ratio", "<=", 1.5),
+    ]
+
+
+def decision_costs(sizes: Sequence[int], *, rounds: int, commands: int) -> dict[int, float]:
+    """Microseconds to decode, decide, evolve and encode, by the number of tasks. Rounds of all sizes in turn."""
+    states = {size: _state(size) for size in sizes}
     costs: dict[int, list[float]] = {size: [] for size in states}
     for _ in range(rounds):
         for size, (state, project) in states.items():
@@ -32,34 +43,39 @@ def measure_decision(*, rounds: int, commands: int) -> list[Row]:
             for value in values:
                 after = _apply(after, codec.decode_command(value)[0])
             costs[size].append((time.perf_counter() - began) / commands * 1e6)
-    few, lots = (median(found) for found in costs.values())
-    return [
-        Row("decide path, 10 tasks", few, "µs"),
-        Row("decide path, 10,000 tasks", lots, "µs"),
-        Row("decide path, 10,000 to 10 tasks", lots / few, "ratio", "<=", 1.5),
-    ]
+    return {size: median(found) for size, found in costs.items()}
 
 
 async def measure_end_to_end(
     client: AsyncCommandClient, small: Project, large: Project, *, effort: Effort, console: Console
 ) -> list[Row]:
     """Committed commands of one project, c=64: ten tasks and ten thousand in turn."""
-    seen: dict[str, list[Latencies]] = {small.name: [], large.name: []}
-    for turn in range(effort.rounds):
-        for project in (small, large):
-
-            async def call(_: int, number: int, project: Project = project) -> None:
-                await accepted(client, checkpoint(project, number))
-
-            seen[project.name].append(await closed_loop(64, effort.seconds, call))
-        figures = ", ".join(f"{found[-1].per_second:,.0f}/s" for found in seen.values())
-        console.print(f"  one project of 10 and of 10,000 tasks, c=64, round {turn + 1}: {figures}")
-    few, lots = (middle(found) for found in seen.values())
+    few, lots = await commit_rates(client, [small, large], effort=effort, console=console)
     return [
         Row("one project of 10 tasks, c=64", few.per_second, "1/s"),
         Row("one project of 10,000 tasks, c=64", lots.per_second, "1/s"),
         Row("cost of an event, 10,000 to 10 tasks", few.per_second / lots.per_second, "ratio", "<=", 1.5),
     ]
+
+
+async def commit_rates(
+    client: AsyncCommandClient, projects: Sequence[Project], *, effort: Effort, console: Console
+) -> list[Latencies]:
+    """Committed commands of each project alone, c=64, in turn."""
+    seen: list[list[Latencies]] = [[] for _ in projects]
+    for turn in range(effort.rounds):
+        for project, found in zip(projects, seen, strict=True):
+
+            async def call(_: int, number: int, project: Project = project) -> None:
+                await accepted(client, checkpoint(project, number))
+
+            found.append(await closed_loop(64, effort.seconds, call))
+        figures = ", ".join(
+            f"{len(project.tasks):,} tasks {found[-1].per_second:,.0f}/s"
+            for project, found in zip(projects, seen, strict=True)
+        )
+        console.print(f"  one project alone, c=64, round {turn + 1}: {figures}")
+    return [middle(found) for found in seen]
 
 
 def _state(tasks: int) -> tuple[State, Project]:

@@ -27,8 +27,8 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
     with corner(stack) as own, services(own, "sequencer", "projector", "api") as started:
         total = fill(own, (each for number in range(count) for each in planned(f"warm-{number}")[1]))
         wait_until(lambda: log_end(own, own.replies_topic) >= total, "every command is answered")
-        wait_until(lambda: _projected(own) >= log_end(own, own.events_topic), "everything is projected")
-        warm = _gauge(own.sequencer_port, "continuity_warm_workflows")
+        wait_until(lambda: projected(own) >= log_end(own, own.events_topic), "everything is projected")
+        warm = gauge(own.sequencer_port, "continuity_warm_workflows")
         if warm != count:
             raise RuntimeError(f"{warm:,.0f} workflows are warm, {count:,} were meant to be.")
         status = embedded.status(stack)
@@ -47,13 +47,15 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
     ]
 
 
-def _projected(own: Settings) -> int:
+def projected(own: Settings) -> int:
+    """How many records of the events topic the database has."""
     with psycopg.connect(own.postgres_dsn, autocommit=True) as connection:
         row = connection.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM continuity.projection_offsets")
         return int(row.fetchone()[0])  # type: ignore[index]
 
 
-def _gauge(port: int, name: str) -> float:
+def gauge(port: int, name: str) -> float:
+    """What a service says of itself."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/metrics")

@@ -108,14 +108,14 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
 def _stored(connection: BoundedConnection, store: Folder, effort: Effort, console: Console) -> list[Row]:
     long, large = History("restore-long"), History("restore-large")
     events = effort.restore_events
-    filled = _fill(connection, store, islice(long.working(ENTITIES // 2), events), console)
-    newest = _restores(connection, store, long.state, RESTORES)
+    filled = fill_journal(connection, store, islice(long.working(ENTITIES // 2), events), console)
+    newest = restores(connection, store, long.state, RESTORES)
     megabytes = _memory(connection, store, long.state)
     began = time.perf_counter()
     replayed = _from_journal(connection, long.state)
     read_per_second = replayed / (time.perf_counter() - began)
-    _fill(connection, store, large.filling(STATE_BYTES, LARGE_TASKS), console)
-    largest = _restores(connection, store, large.state, LARGE_RESTORES)
+    fill_journal(connection, store, large.filling(STATE_BYTES, LARGE_TASKS), console)
+    largest = restores(connection, store, large.state, LARGE_RESTORES)
     size = large.state.size_bytes / 2**20
     return [
         Row(f"restore, {ENTITIES:,} entities after {events:,} events, p50", newest, "ms", "<=", 20),
@@ -126,7 +126,7 @@ def _stored(connection: BoundedConnection, store: Folder, effort: Effort, consol
     ]
 
 
-def _fill(connection: BoundedConnection, store: Folder, events: Iterable[Event], console: Console) -> float:
+def fill_journal(connection: BoundedConnection, store: Folder, events: Iterable[Event], console: Console) -> float:
     """Project events by the projector's own writer, in this process; how many a second, without making them."""
     stored = read_positions(connection, [0], "bench")
     position = stored.by_partition[0]
@@ -146,7 +146,7 @@ def _fill(connection: BoundedConnection, store: Folder, events: Iterable[Event],
     return count / spent
 
 
-def _restores(connection: BoundedConnection, store: Folder, state: State, times: int) -> float:
+def restores(connection: BoundedConnection, store: Folder, state: State, times: int) -> float:
     """The median of restores of the head and of the 99 events before it, which are all a head's costs."""
     found = []
     for number in range(times):

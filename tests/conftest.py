@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +23,7 @@ from continuity.config import Settings
 from tests import containers
 from tests.eventually import eventually as wait_until
 
+hypothesis.settings.register_profile("long", max_examples=12_500)
 RUN = secrets.token_hex(3)
 NUMBERS = itertools.count(1)
 
