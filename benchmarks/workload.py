@@ -102,9 +102,9 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 async def accepted(client: AsyncCommandClient, command: Request) -> Outcome:
-    """Send a command that has to be accepted."""
+    """Send a command that has to be accepted; a duplicate is one whose first answer the client did not wait for."""
     outcome = await client.send(command, deadline_seconds=30)
-    if outcome["status"] != "accepted":
+    if outcome["status"] not in ("accepted", "duplicate"):
         raise RuntimeError(f"{command.command_type} was {outcome['status']}: {outcome['detail']}")
     return outcome
 

@@ -213,9 +213,15 @@ def place_of(message: Message) -> tuple[int, int]:
     return partition, offset_of(message)
 
 
-def topic_id(settings: Settings, topic: str) -> tuple[str, int]:
+def admin_client(settings: Settings) -> AdminClient:
+    """For questions about topics. Whoever asks often keeps one: it takes a connection to make it."""
+    # It says nothing of a broker that is away: who asks gets the error.
+    return AdminClient(_common(settings, "admin") | {"log_level": 2})
+
+
+def topic_id(settings: Settings, topic: str, admin: AdminClient | None = None) -> tuple[str, int]:
     """The id that the broker gave a topic when it was made (another one if it is made again), and its partitions."""
-    admin = AdminClient(_common(settings, "admin"))
+    admin = admin or admin_client(settings)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)[topic]
     description = translated(described.result, TIMEOUT_SECONDS)
     if not description.partitions:

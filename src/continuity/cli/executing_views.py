@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from continuity.answers import LateResult, Lease, StepAnswer, WriteAnswer
-from continuity.cli.output import person
+from continuity.cli.output import moment, person
 
 
 def told(answer: WriteAnswer) -> None:
@@ -21,7 +21,7 @@ def told(answer: WriteAnswer) -> None:
 
 def late_result(late: LateResult) -> None:
     """One result that came too late."""
-    line = Text.assemble(late["refused_at"][:19].replace("T", " "), "  ", (late["step_id"], "bold"))
+    line = Text.assemble(moment(late["refused_at"]), "  ", (late["step_id"], "bold"))
     line.append(f" attempt {late['attempt_id']}, token {late['fencing_token']}, {late['operator_id']}", "cyan")
     person().print(line)
     _row("result", late["result_ref"])
@@ -33,7 +33,7 @@ def _lease(lease: Lease | None) -> None:
         _row("token", "none: the task was blocked, or the grant has ended")
         return
     _row("token", str(lease["token"]))
-    _row("until", f"{lease['expires_at'][:19].replace('T', ' ')} ({lease['ttl_seconds']} s after each renewal)")
+    _row("until", f"{moment(lease['expires_at'])} ({lease['ttl_seconds']} s after each renewal)")
     handover: Mapping[str, Any] = lease.get("handover", {})
     if before := handover.get("predecessor"):
         _row("before you", f"{before['owner_id']}, token {before['token']}, {before['reason']}")

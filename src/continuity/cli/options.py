@@ -12,6 +12,7 @@ from continuity.client.errors import InvalidForm
 if TYPE_CHECKING:
     from continuity.client import Continuity
     from continuity.client.wire import WriteOptions
+    from continuity.config import Settings
 
 DEADLINE_SECONDS = 10.0
 CONNECT_SECONDS = 1.5
@@ -61,6 +62,13 @@ _WRITE_OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "json": (Json, False),
 }
+
+
+def settings_of_this_environment() -> "Settings":
+    """For the verbs that need no service to answer. Raises ConfigError."""
+    from continuity.config import Settings  # noqa: PLC0415 - a verb that asks the service does without
+
+    return Settings.load()
 
 
 def connect(project: str) -> "Continuity":

@@ -56,6 +56,11 @@ def person(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
+def moment(timestamp: str) -> str:
+    """An RFC 3339 timestamp as a person reads it, to the second, in UTC."""
+    return timestamp[:19].replace("T", " ")
+
+
 def _plain(text: str) -> str:
     from rich.markup import escape  # noqa: PLC0415
 

@@ -1,16 +1,13 @@
 """The verbs of an incident's review: why, since when, what changed, is it whole, and a file that can be taken along."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from continuity.cli import output
 from continuity.cli.exits import Exit
-from continuity.cli.options import AtSeq, ForOwner, Json, Project, connect
-
-if TYPE_CHECKING:
-    from continuity.config import Settings
+from continuity.cli.options import AtSeq, ForOwner, Json, Project, connect, settings_of_this_environment
 
 PANEL = "Review"
 
@@ -152,10 +149,4 @@ def _of_everything(*, quiet: bool) -> dict[str, Any]:
     from continuity.review import verify_all  # noqa: PLC0415
 
     with counting("verifying", quiet=quiet) as progress:
-        return {**verify_all(_settings(), lambda _what, done, total: progress(done, total))}
-
-
-def _settings() -> "Settings":
-    from continuity.config import Settings  # noqa: PLC0415
-
-    return Settings.load()
+        return {**verify_all(settings_of_this_environment(), lambda _what, done, total: progress(done, total))}

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from continuity.cli.output import person
+from continuity.cli.output import moment, person
 from continuity.cli.views import ACTIONS
 from continuity.review_answers import Explanation, HistoryEntry, RuleExplained, SnapshotTold, StateDiff, TaskHistory
 
@@ -73,7 +73,7 @@ def history(found: TaskHistory) -> None:
 
 def _line(entry: HistoryEntry) -> Text:
     seq = "" if entry["event_seq"] is None else str(entry["event_seq"])
-    line = Text.assemble((f"{seq:>6}  ", "dim"), entry["at"][:19].replace("T", " "), "  ")
+    line = Text.assemble((f"{seq:>6}  ", "dim"), moment(entry["at"]), "  ")
     line.append(entry["text"], KINDS[entry["kind"]])
     return line.append(f"  {entry['operator_id']}", "dim")
 
@@ -81,7 +81,7 @@ def _line(entry: HistoryEntry) -> Text:
 def snapshots(found: Sequence[SnapshotTold]) -> None:
     """One line each."""
     for each in found:
-        line = f"{each['last_event_seq']:>8}  {each['created_at'][:19].replace('T', ' ')}  {each['stored']:<6}"
+        line = f"{each['last_event_seq']:>8}  {moment(each['created_at'])}  {each['stored']:<6}"
         person().print(Text(f"{line}  {each['size_bytes']:>10,} bytes  {each['state_checksum'][:12]}"))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from continuity.cli import output
 from continuity.cli.exits import Exit
-from continuity.cli.options import Json
+from continuity.cli.options import Json, settings_of_this_environment
 
 if TYPE_CHECKING:
     from continuity.config import Settings
@@ -32,7 +32,7 @@ def up(
 
     began = time.monotonic()
     with following(quiet=json) as progress:
-        settings = embedded.up(_settings(), progress, detach=not foreground)
+        settings = embedded.up(settings_of_this_environment(), progress, detach=not foreground)
     seconds = round(time.monotonic() - began, 1)
     if json:
         output.succeed({**_addresses(settings), "seconds": seconds})
@@ -53,7 +53,7 @@ def down(json: Json = False) -> None:
     from continuity.cli.progress import following  # noqa: PLC0415
 
     with following(quiet=json) as progress:
-        ran = embedded.down(_settings(), progress)
+        ran = embedded.down(settings_of_this_environment(), progress)
     if json:
         output.succeed({"stopped": ran})
     else:
@@ -64,7 +64,7 @@ def status(json: Json = False) -> int:
     """Which parts run, where, and since when. Exit code 0 only when all of them are ready."""
     from continuity import embedded  # noqa: PLC0415
 
-    found = embedded.status(_settings())
+    found = embedded.status(settings_of_this_environment())
     away = [part["name"] for part in found["parts"] if part["state"] != READY]
     healthy = found["running"] and not away
     if json:
@@ -88,7 +88,7 @@ def rebuild(json: Json = False) -> None:
     from continuity.projections import rebuild as run  # noqa: PLC0415
 
     with counting("rebuilding", quiet=json) as progress:
-        found = run(_settings(), progress)
+        found = run(settings_of_this_environment(), progress)
     if json:
         output.succeed(found._asdict())
         return
@@ -106,7 +106,7 @@ def adopt(
     from continuity.processors import Store  # noqa: PLC0415
     from continuity.processors import adopt as run  # noqa: PLC0415
 
-    settings = _settings()
+    settings = settings_of_this_environment()
     partitions = run(settings, Store(settings.postgres_dsn), operator)
     if json:
         output.succeed({"partitions": partitions})
@@ -130,9 +130,3 @@ def _addresses(settings: "Settings") -> dict[str, str]:
         "kafka_bootstrap": settings.kafka_bootstrap,
         "postgres_dsn": settings.postgres_dsn,
     }
-
-
-def _settings() -> "Settings":
-    from continuity.config import Settings  # noqa: PLC0415
-
-    return Settings.load()

@@ -17,7 +17,7 @@ import typer
 
 from continuity.cli import output
 from continuity.cli.exits import Exit
-from continuity.cli.options import Json, Project, named
+from continuity.cli.options import Json, Project, named, settings_of_this_environment
 from continuity.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(
     from continuity.cli.story import Story  # noqa: PLC0415
 
     began = time.monotonic()
-    asked, history, story = _settings(), _shipped_history(), Story(output.person(stderr=json))
+    asked, history, story = settings_of_this_environment(), _shipped_history(), Story(output.person(stderr=json))
     code = Exit.INTERRUPTED
     with _stopped_by_signals():
         story.opening()
@@ -83,7 +83,7 @@ def demo(json: Json = False) -> int:
     """Kill an agent in the middle of a task, and let another go on; then restart the whole stack of this machine."""
     from continuity.cli.story import Story  # noqa: PLC0415
 
-    settings = _settings()
+    settings = settings_of_this_environment()
     _check_running(settings)
     story = Story(output.person(stderr=json))
     ending, _ = _demo(story, settings, f"demo-{secrets.token_hex(3)}", owner_pid=None)
@@ -96,7 +96,7 @@ def replay(history: History, project: Project = "", workers: Workers = WORKERS, 
     """Turn a tracker's history into the work of a project, by several workers at once, and check everything."""
     from continuity.cli.story import Story  # noqa: PLC0415
 
-    story, settings = Story(output.person(stderr=json)), _settings()
+    story, settings = Story(output.person(stderr=json)), settings_of_this_environment()
     if not settings.explicit >= OWN_CLUSTER:
         _check_running(settings)
     report = _replay(story, settings, history, named(project), workers)
@@ -165,12 +165,6 @@ def _answer(found: dict[str, Any], *, ok: bool, what: str, as_json: bool) -> Exi
 
 def _members(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "ok"}
-
-
-def _settings() -> "Settings":
-    from continuity.config import Settings  # noqa: PLC0415
-
-    return Settings.load()
 
 
 def _check_running(settings: "Settings") -> None:

@@ -17,7 +17,7 @@ from continuity.answers import (
     WriteAnswer,
 )
 from continuity.cli import executing_views as executing
-from continuity.cli.output import person
+from continuity.cli.output import moment, person
 from continuity.core.records import Blocker, Task
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def event(found: EventDocument) -> None:
     """One fact in one line."""
     payload = found["payload"]
     what = next((str(payload[name]) for name in WHAT if payload.get(name)), "") or _blocker_text(payload)
-    line = Text.assemble((f"{found['event_seq']:>6}  ", "dim"), found["timestamp"][:19].replace("T", " "), "  ")
+    line = Text.assemble((f"{found['event_seq']:>6}  ", "dim"), moment(found["timestamp"]), "  ")
     line.append(f"{found['event_type']:<19}", "bold").append(f" {found['operator_id']}  ", "cyan")
     line.append(what.splitlines()[0][:SUMMARY_CHARACTERS] if what else "").append(
         f"  {found['task_id'] or found['goal_id'] or ''}", "dim"
@@ -132,7 +132,7 @@ def projects(found: Sequence[ProjectSummary]) -> None:
     for heading in ("project", "events", "last change"):
         table.add_column(heading, justify="right" if heading == "events" else "left")
     for row in found:
-        table.add_row(row["project"], str(row["head_seq"]), row["updated_at"][:19].replace("T", " "))
+        table.add_row(row["project"], str(row["head_seq"]), moment(row["updated_at"]))
     person().print(table)
 
 
@@ -143,7 +143,7 @@ def stack(found: "Status") -> None:
         table.add_column(heading, overflow="fold")
     for part in found["parts"]:
         style = "green" if part["state"] == "ready" else "yellow"
-        since = part["since"][:19].replace("T", " ")
+        since = moment(part["since"])
         pid = str(part["pid"] or "")
         table.add_row(part["name"], Text(part["state"], style), str(part["port"] or ""), pid, since)
     if found["parts"]:

@@ -1,5 +1,6 @@
 """The asynchronous client's questions about the past: what each means is written at `client.looking.Past`."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from os import PathLike
 from pathlib import Path
@@ -53,7 +54,8 @@ class AsyncPast(ABC):
         target = Path(path)
         with beside(target) as file:
             await self._download(self._wire.export(at_seq), file)
-            return checked(file, target)
+            # It verifies every event of the file: seconds, in which the caller's other tasks go on.
+            return await asyncio.to_thread(checked, file, target)
 
     async def _history(self, task_id: str, after_seq: int) -> TaskHistory:
         asked = {"task_id": task_id, "after_seq": after_seq or None, "limit": HISTORY_PAGE}

@@ -13,7 +13,7 @@ from typing import IO, Any, Self, TypeVar, Unpack
 import httpx
 
 from continuity.answers import CommandOutcome, ProjectSummary, WriteAnswer
-from continuity.client import wire
+from continuity.client import transport, wire
 from continuity.client.access import access
 from continuity.client.async_calls import AsyncCommands, AsyncQuestions
 from continuity.client.async_grants import AsyncGrant
@@ -173,10 +173,8 @@ class AsyncContinuity(AsyncCommands, AsyncQuestions, AsyncPast):
                     return wire.Received(*told, await response.aread())
                 async for chunk in response.aiter_bytes():
                     file.write(chunk)
-        except httpx.ConnectError as error:
-            return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
-            return wire.Failed(str(error) or type(error).__name__)
+            return transport.failed(error)
         return wire.Received(*told, b"")
 
     async def _carry_out(self, send: wire.Send) -> wire.Received | wire.Failed:
@@ -184,16 +182,9 @@ class AsyncContinuity(AsyncCommands, AsyncQuestions, AsyncPast):
             response = await self._http.request(
                 send.method, send.path, headers=send.headers, content=send.body, timeout=send.timeout_seconds
             )
-        except httpx.ConnectError as error:
-            return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
-            return wire.Failed(str(error) or type(error).__name__)
-        return wire.Received(
-            response.status_code,
-            response.headers.get("retry-after"),
-            response.content,
-            response.headers.get("content-type", ""),
-        )
+            return transport.failed(error)
+        return transport.received(response)
 
 
 for _kind in (AsyncCommands, AsyncQuestions, AsyncPast, AsyncContinuity):

@@ -9,7 +9,7 @@ from typing import IO, Any, Self, TypeVar, Unpack
 import httpx
 
 from continuity.answers import CommandOutcome, ProjectSummary, WriteAnswer
-from continuity.client import wire
+from continuity.client import transport, wire
 from continuity.client.access import access
 from continuity.client.calls import Commands, Questions
 from continuity.client.grants import Grant
@@ -196,10 +196,8 @@ class Continuity(Commands, Questions, Past):
                     return wire.Received(*told, response.read())
                 for chunk in response.iter_bytes():
                     file.write(chunk)
-        except httpx.ConnectError as error:
-            return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
-            return wire.Failed(str(error) or type(error).__name__)
+            return transport.failed(error)
         return wire.Received(*told, b"")
 
     def _carry_out(self, send: wire.Send) -> wire.Received | wire.Failed:
@@ -207,13 +205,6 @@ class Continuity(Commands, Questions, Past):
             response = self._http.request(
                 send.method, send.path, headers=send.headers, content=send.body, timeout=send.timeout_seconds
             )
-        except httpx.ConnectError as error:
-            return wire.Failed(str(error) or "no connection", connected=False)
         except httpx.RequestError as error:
-            return wire.Failed(str(error) or type(error).__name__)
-        return wire.Received(
-            response.status_code,
-            response.headers.get("retry-after"),
-            response.content,
-            response.headers.get("content-type", ""),
-        )
+            return transport.failed(error)
+        return transport.received(response)

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from continuity import codec, kafka
 from continuity.config import Settings
@@ -40,12 +41,14 @@ log = logging.getLogger("sequencer")
 class KafkaPartitionLog:
     """`ports.PartitionLog` over a real broker."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, partition: int) -> None:
-        self._settings, self._consumer, self._partition = settings, consumer, partition
+    def __init__(
+        self, settings: Settings, consumer: Consumer, partition: int, admin: AdminClient | None = None
+    ) -> None:
+        self._settings, self._consumer, self._partition, self._admin = settings, consumer, partition, admin
 
     def source(self) -> SourceFacts:
         """The commands partition as it is now."""
-        topic_id, partitions = kafka.topic_id(self._settings, self._settings.commands_topic)
+        topic_id, partitions = kafka.topic_id(self._settings, self._settings.commands_topic, self._admin)
         if partitions != self._settings.partitions:
             raise ConfigError(
                 f"The topic {self._settings.commands_topic} has {partitions} partitions now, and had"
@@ -87,6 +90,7 @@ class Loop:
         self._consumer = kafka.group_consumer(settings, "sequencer")
         # For offsets: on the consumer that fetches, such a question would stand behind a fetch that waits.
         self._questions = kafka.reader(settings, "questions")
+        self._admin = kafka.admin_client(settings)  # kept: a partition that changes hands waits for its answers
         self._answers = kafka.answer_producer(settings)
         self._producer: Producer | None = None
         self._failure: str | None = None
@@ -165,8 +169,9 @@ class Loop:
             self._health.set(ready=True, detail=f"partitions {sorted(self._owned)}")
 
     def _open(self, number: int, owned: _Ownership) -> None:
+        log_of_it = KafkaPartitionLog(self._settings, self._questions, number, self._admin)
         try:
-            opened = read_log(KafkaPartitionLog(self._settings, self._questions, number), self._store, owned.cache)
+            opened = read_log(log_of_it, self._store, owned.cache)
         except (Retryable, ConfigError) as error:
             self._postpone(number, owned, error)
             return

@@ -85,7 +85,8 @@ class _Folding:
 class Snapshots:
     """Of one schema, over the writer's connection. Per batch: `examined`, `write`, and `commit` once that is durable.
 
-    A fold goes on where it is: making a state of each after each batch took a quarter of a projection. So the folds of
+    A fold goes on where it is: making a state of each after each batch took a quarter to a
+    third of the projector's processor time. So the folds of
     a batch are taken out of what is warm, and only a commit brings them back. What an aborted batch had folded is gone,
     and read back from the journal.
     """
