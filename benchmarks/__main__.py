@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 from rich.console import Console
 
-from benchmarks import drain, growth, memory, native, renewals, restore, rows, stack, web
+from benchmarks import drain, flames, growth, memory, native, renewals, restore, rows, stack, web
 from benchmarks.curves import measuring
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.peers import comparing, report, summary
@@ -124,6 +124,7 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", choices=names, default=[], help="with --peers, --curves: this one; repeatable"
     )
+    parser.add_argument("--flames", type=Path, metavar="FOLDER", help="draw where the services' time goes, and end")
     parser.add_argument("--report", type=Path, metavar="FILE", help="with --peers, --curves: the page to write")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGALRM):
@@ -133,6 +134,9 @@ def main() -> int:
     effort = QUICK if arguments.quick else FULL
     console.print(rows.machine())
     try:
+        if arguments.flames:
+            flames.record(arguments.flames, console)
+            return 0
         if arguments.curves:
             found, well = grow(arguments.only, arguments.report, effort, console), True
         elif arguments.peers:
