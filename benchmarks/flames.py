@@ -73,9 +73,9 @@ async def _under_load(
 
 
 async def _watched(name: str, pid: int, folder: Path) -> None:
-    """Sample what runs, waiting left out."""
+    """Sample what holds the interpreter: without `--gil` a thread that waits in a library counts as one at work."""
     program = Path(sys.executable).with_name("py-spy")
-    how = ["record", "--pid", str(pid), "--duration", str(SECONDS), "--rate", str(SAMPLES_A_SECOND)]
+    how = ["record", "--gil", "--pid", str(pid), "--duration", str(SECONDS), "--rate", str(SAMPLES_A_SECOND)]
     shown = ["--format", "flamegraph", "--output", str(folder / f"{name}.svg"), "--threads"]
     child = await asyncio.create_subprocess_exec(
         str(program), *how, *shown, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

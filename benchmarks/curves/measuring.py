@@ -7,7 +7,7 @@ import uvloop
 from rich.console import Console
 
 from benchmarks import stack
-from benchmarks.curves import drawing, events, lag, tasks, warm, workflows
+from benchmarks.curves import drawing, events, lag, soak, tasks, warm, workflows
 from benchmarks.curves.curve import Curve
 from benchmarks.effort import Effort
 from continuity.config import Settings
@@ -27,6 +27,7 @@ MEASURES: dict[str, Measure] = {
     "memory": warm.measure,
     "lag": lag.measure,
     "events": events.measure,
+    "soak": soak.measure,
 }
 
 

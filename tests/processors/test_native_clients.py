@@ -1,11 +1,13 @@
 """The native clients over the real broker: what they promise, and what they say when they cannot keep it."""
 
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import psutil
 import pytest
 
 from continuity import topics
@@ -126,6 +128,26 @@ def test_two_who_send_the_same_command_are_both_answered(settings: Settings, cli
         outcomes = [future.result(30) for future in (client.submit(asked), other.submit(asked))]
     assert sorted(each["status"] for each in outcomes) == ["accepted", "duplicate"]
     assert outcomes[0]["event_id"] == outcomes[1]["event_id"]
+
+
+def test_a_client_that_was_closed_leaves_no_connection_behind(settings: Settings) -> None:
+    """However long it takes until somebody collects garbage: each connection has threads and file handles."""
+    process = psutil.Process()
+
+    async def come_and_go() -> None:
+        async with connected(settings) as client:
+            await client.send(create_goal("closed"), wait="durable")
+
+    asyncio.run(come_and_go())  # whatever is made once is there
+    gc.collect()
+    gc.disable()
+    try:
+        before = process.num_threads()
+        for _ in range(3):
+            asyncio.run(come_and_go())
+        assert eventually(lambda: process.num_threads() <= before, 10, "their threads have ended")
+    finally:
+        gc.enable()
 
 
 def test_a_caller_that_gave_up_is_no_trouble(client: CommandClient) -> None:
