@@ -6,13 +6,15 @@ from xml.sax.saxutils import escape
 
 from benchmarks.curves.curve import Curve, Point
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 84, 24, 64, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 84, 48, 64, 56
 STYLE = (
     "svg{color:#24292f;background:#fff}text{font:12px system-ui,sans-serif;fill:currentColor}"
-    ".grid{stroke:currentColor;opacity:.18}path{fill:none;stroke-width:2}"
-    ".a{stroke:#0969da;fill:#0969da}.b{stroke:#bc4c00;fill:#bc4c00}.c{stroke:#1a7f37;fill:#1a7f37}path{fill:none}"
+    ".grid{stroke:currentColor;opacity:.18}path{stroke-width:2}"
+    "path.a{stroke:#0969da}circle.a{fill:#0969da}path.b{stroke:#bc4c00}circle.b{fill:#bc4c00}"
+    "path.c{stroke:#1a7f37}circle.c{fill:#1a7f37}"
     "@media (prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}"
-    ".a{stroke:#58a6ff;fill:#58a6ff}.b{stroke:#f0883e;fill:#f0883e}.c{stroke:#3fb950;fill:#3fb950}path{fill:none}}"
+    "path.a{stroke:#58a6ff}circle.a{fill:#58a6ff}path.b{stroke:#f0883e}circle.b{fill:#f0883e}"
+    "path.c{stroke:#3fb950}circle.c{fill:#3fb950}}"
 )
 KINDS = "abc"
 STEPS = (1, 2, 2.5, 5, 10)
@@ -48,7 +50,7 @@ def _line(kind: str, places: Sequence[Point], legend: int, name: str) -> list[st
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     dots = [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places] if len(places) < 30 else []  # noqa: PLR2004
     return [
-        f'<path class="{kind}" d="{path}"/>',
+        f'<path class="{kind}" fill="none" d="{path}"/>',
         *dots,
         f'<circle class="{kind}" cx="{legend + 4}" cy="40" r="4"/>',
         f'<text x="{legend + 14}" y="44">{escape(name)}</text>',

@@ -41,6 +41,7 @@ def test_every_point_is_drawn_within_the_picture(curve: Curve) -> None:
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     highest = max(points, key=lambda point: point[1])
     assert min(places, key=lambda place: place[1])[0] == places[points.index(highest)][0], "up is more"
+    assert line.attrib["fill"] == "none"
     assert "prefers-color-scheme:dark" in drawing.drawn(curve)
 
 
