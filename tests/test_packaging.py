@@ -115,7 +115,7 @@ def program(folder: Path, name: str, text: str) -> None:
 def test_dev_says_what_it_can_do(clone, tools):
     asked = dev(clone, path=tools)
     assert asked.returncode == 0
-    for verb in ("run", "test", "check", "bench", "chaos", "lock"):
+    for verb in ("run", "test", "check", "bench", "chaos", "fuzz", "lock"):
         assert f"\n  {verb} " in asked.stdout
     unknown = dev(clone, "dance", path=tools)
     assert unknown.returncode == 2

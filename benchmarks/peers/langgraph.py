@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.peers import databases, venvs
-from benchmarks.peers.peer import CONNECTIONS_MAX, Driver, Operation, Place
+from benchmarks import venvs
+from benchmarks.peers import databases
+from benchmarks.peers.peer import CONNECTIONS_MAX, REQUIREMENTS, Driver, Operation, Place
 
 NAME = "langgraph"
 OPERATIONS = (
@@ -23,7 +24,7 @@ def unavailable() -> str | None:
 
 def install(installed: Path, console: Console) -> None:
     """Its environment."""
-    venvs.ensure(NAME, installed, console)
+    venvs.ensure(REQUIREMENTS / f"{NAME}.lock", installed, console)
 
 
 @contextmanager

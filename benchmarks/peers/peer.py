@@ -9,6 +9,8 @@ from rich.console import Console
 
 from continuity.config import Settings
 
+REQUIREMENTS = Path(__file__).parent / "requirements"
+"""`<name>.lock` for each system that has an environment of its own."""
 CONCURRENCIES = (1, 8, 64, 256)
 PAYLOAD_BYTES = 226
 """As much as the JSON of the checkpoint that our own commands bring (`workload.CHECKPOINT`)."""

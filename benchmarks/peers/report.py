@@ -10,9 +10,8 @@ from rich.table import Table
 from benchmarks.peers import restate, temporal
 from benchmarks.peers.comparing import SYSTEMS, Effort
 from benchmarks.peers.drivers.loop import OBJECTS
-from benchmarks.peers.peer import CONCURRENCIES, PAYLOAD_BYTES
+from benchmarks.peers.peer import CONCURRENCIES, PAYLOAD_BYTES, REQUIREMENTS
 from benchmarks.peers.summary import OURS, Medians, compared, p50_ratio, rows, throughput_ratio
-from benchmarks.peers.venvs import REQUIREMENTS
 from benchmarks.rows import Row
 
 NONE = "-"

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.peers import programs, venvs
+from benchmarks import venvs
+from benchmarks.peers import programs
 from benchmarks.peers.drivers.loop import OBJECTS
-from benchmarks.peers.peer import Driver, Operation, Place
+from benchmarks.peers.peer import REQUIREMENTS, Driver, Operation, Place
 
 NAME = "restate"
 PACKAGE = "@restatedev/restate-server"
-LOCK = venvs.REQUIREMENTS / "restate-server"
+LOCK = REQUIREMENTS / "restate-server"
 SERVICES = 2
 OK = 200
 REQUEST_SECONDS = 30
@@ -47,7 +48,7 @@ def unavailable() -> str | None:
 
 def install(installed: Path, console: Console) -> None:
     """The server for this machine, without scripts of the package, and the environment of its services."""
-    venvs.ensure(NAME, installed, console)
+    venvs.ensure(REQUIREMENTS / f"{NAME}.lock", installed, console)
     if not server(installed).exists():
         console.print(f"  installing {PACKAGE} into {installed}")
         shutil.copytree(LOCK, server_folder(installed), dirs_exist_ok=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.peers import databases, programs, venvs
-from benchmarks.peers.peer import Driver, Operation, Place
+from benchmarks import venvs
+from benchmarks.peers import databases, programs
+from benchmarks.peers.peer import REQUIREMENTS, Driver, Operation, Place
 from continuity.config import Settings
 from continuity.embedded import database
 
@@ -32,7 +33,7 @@ def unavailable() -> str | None:
 
 def install(installed: Path, console: Console) -> None:
     """The client's environment, and the server's programs, built with one process at low priority: for minutes."""
-    venvs.ensure(NAME, installed, console)
+    venvs.ensure(REQUIREMENTS / f"{NAME}.lock", installed, console)
     binaries = installed / SERVER_VERSION
     for name, package in PROGRAMS.items():
         if not (binaries / name).exists():

@@ -10,11 +10,12 @@ from continuity.core.ids import entity_id, workflow_id
 from continuity.core.next_step import NextStep
 from continuity.core.records import Event
 from continuity.core.transitions import EVENT_TYPES
-from continuity.errors import ContinuityError
+from continuity.errors import ContinuityError, Retryable
 from continuity.producers import Outcome, Request, Wait
 from continuity.producers.request import command_of
 
 CHECKSUM = "ab" * 32
+HEAD_SEQ = 3
 
 
 @dataclass
@@ -148,7 +149,11 @@ class StoredReads:
         return self.late
 
     async def head_seq(self, tenant: str, project: str, *, min_seq: int = 0) -> int | None:
-        return 3 if self._knows(tenant, project, min_seq=min_seq) else None
+        if not self._knows(tenant, project, min_seq=min_seq):
+            return None
+        if min_seq > HEAD_SEQ:
+            raise Retryable("The projection is behind.", code="not_yet")
+        return HEAD_SEQ
 
     async def state(self, tenant: str, project: str, *, min_seq: int = 0) -> Any:
         return {"as_of_seq": 3, "project": project} if self._knows(tenant, project, min_seq=min_seq) else None

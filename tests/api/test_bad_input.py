@@ -5,6 +5,8 @@ import uuid
 
 import pytest
 
+from continuity.core.ids import NIL
+
 GOALS = "/v1/projects/known/goals"
 TASK = "/v1/projects/known/tasks/00000000-0000-4000-8000-000000000001"
 GOAL_ID = "00000000-0000-4000-8000-000000000002"
@@ -35,6 +37,7 @@ BODIES = [
     ("null", "json_syntax", 422, "object"),
     ('{"text":"' + "x" * (65_536 - 10) + '"}', "command_too_large", 413, "65536"),
     ('{"text":"x","colour":"red"}', "unknown_field", 422, "colour"),
+    ('{"text":"x","colour":null}', "unknown_field", 422, "colour"),
     ('{"priority":1}', "missing_field", 422, "text"),
     ("", "missing_field", 422, "text"),
     ('{"text":null}', "missing_field", 422, "text"),
@@ -67,6 +70,17 @@ REQUESTS = [
     ("POST", GOALS + "?wait=soon", {"text": "x"}, {}, 422, "invalid_field", "wait"),
     ("POST", GOALS + "?at_seq=5", {"text": "x"}, {}, 422, "unknown_field", "at_seq"),
     ("POST", GOALS, {"text": "x"}, {"Idempotency-Key": "mine"}, 422, "invalid_field", "Idempotency-Key"),
+    ("POST", GOALS, {"text": "x"}, {"Idempotency-Key": NIL}, 422, "invalid_field", "Idempotency-Key"),
+    (
+        "POST",
+        "/v1/claims",
+        {"owner_id": "me", "ttl_seconds": 60},
+        {"Idempotency-Key": NIL},
+        422,
+        "invalid_field",
+        "nil",
+    ),
+    ("POST", TASK + "/start", {"": None}, {}, 422, "unknown_field", "''"),
     ("POST", GOALS, {"text": "x"}, {"If-Match": "seq-3"}, 422, "invalid_field", "If-Match"),
     ("POST", GOALS, {"text": "x"}, {"If-Match": 'W/"seq-3"'}, 422, "invalid_field", "If-Match"),
     ("POST", GOALS, {"text": "x"}, {"If-Match": "*"}, 422, "invalid_field", "If-Match"),

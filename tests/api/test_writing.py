@@ -119,3 +119,23 @@ def test_a_damaged_record_is_named_and_not_served(stage):
     assert (response.status_code, response.json()["code"]) == (500, "integrity")
     assert (response.json()["event_seq"], response.json()["field"]) == (5, "title")
     assert "rebuild" in response.json()["fix"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "at_seq", "status", "code"),
+    [("unknown", 1, 404, "unknown_project"), ("known", 4, 409, "no_such_seq"), ("known", 3, 201, None)],
+)
+def test_a_fork_begins_at_an_event_that_exists(stage, origin, at_seq, status, code):
+    """The sequencer would have it sent again until the deadline: the event may be on its way from elsewhere."""
+    body = {"from_project": origin, "at_seq": at_seq}
+    answer = stage.http.post("/v1/projects/trial/fork", json=body)
+    assert (answer.status_code, answer.json().get("code")) == (status, code)
+    assert len(stage.commands.sent) == (1 if code is None else 0)
+    line = {"project": "trial-2", "command_type": "fork_project", "body": body}
+    assert stage.http.post("/v1/commands", json=line).json()["http_status"] == status
+
+
+def test_a_fork_while_the_database_is_away_is_an_outage(stage):
+    stage.reads.failure = Retryable("Postgres is away.")
+    answer = stage.http.post("/v1/projects/trial/fork", json={"from_project": "known", "at_seq": 1})
+    assert answer.status_code == 503

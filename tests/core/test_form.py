@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given as sampled
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from continuity.core import canonical, commands, limits
 from continuity.core.commands import COMMANDS
 from continuity.core.decide import check_form, decide
-from continuity.core.fields import FormError
+from continuity.core.fields import ONE_LINE_PATTERN, TEXT_PATTERN, FormError
 from continuity.core.ids import NIL
 from continuity.core.outcome import Rejected
 from continuity.core.state import State
@@ -357,20 +358,23 @@ def test_each_kind_of_field_has_its_json_schema() -> None:
         "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
     }
 
-    def text(maximum: int) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, "maxLength": maximum}
+    def text(maximum: int, pattern: str = TEXT_PATTERN) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": maximum, "pattern": pattern}
 
     def many(item: dict[str, Any], maximum: int) -> dict[str, Any]:
         return {"type": "array", "items": item, "maxItems": maximum, "uniqueItems": True}
+
+    def optional(schema: dict[str, Any]) -> dict[str, Any]:
+        return schema | {"type": [schema["type"], "null"]}
 
     def form(name: str) -> dict[str, Any]:
         return dict(commands.json_schema(name)["properties"])
 
     assert form("add_task") == {
         "goal_id": uuid,
-        "title": text(500),
-        "acceptance_criteria": many(text(1_000), 50),
-        "depends_on": many(uuid, 100),
+        "title": text(500, ONE_LINE_PATTERN),
+        "acceptance_criteria": optional(many(text(1_000), 50)),
+        "depends_on": optional(many(uuid, 100)),
     }
     assert form("set_goal_status") == {
         "goal_id": uuid,
@@ -383,13 +387,37 @@ def test_each_kind_of_field_has_its_json_schema() -> None:
         "required": ["text"],
         "additionalProperties": False,
     }
-    assert form("release_lease") == {"task_id": uuid, "force": {"type": "boolean"}}
+    assert form("release_lease") == {"task_id": optional(uuid), "force": optional({"type": "boolean"})}
     assert form("begin_step")["step_id"] == {
         "type": "string", "pattern": "^[A-Za-z0-9._:-]+$", "minLength": 1, "maxLength": 100,
     }  # fmt: skip
-    assert form("complete_step")["result_checksum"] == {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    assert form("complete_step")["result_checksum"] == optional({"type": "string", "pattern": "^[0-9a-f]{64}$"})
     assert commands.json_schema("create_goal")["type"] == "object"
     assert commands.json_schema("create_goal")["description"] == commands.CreateGoal.__doc__
+
+
+VALUES: st.SearchStrategy[Any] = st.sampled_from([
+    None, True, 0, 1, 100, 101, -1_001, 2**53, ID, ID.upper(), NIL, "", " \t", "\u3000", "x", "a b", "a\nb", "\rx",
+    "x\x00", "x" * 200, "x" * 201, "x" * 500, "x" * 501, "x" * 8_001, "a" * 64, "A" * 64, "active", "pure",
+    "non_idempotent", [], ["x"], ["x", "x"], [""], [1], [ID], [ID, OTHER], many(50, 2), many(51, 2), {}, {"text": "x"},
+    {"text": "x", "clears_when": " "}, {"text": "x", "clears_when": None}, {"text": "x", "why": "y"},
+])  # fmt: skip
+
+
+@sampled(st.data(), st.sampled_from(sorted(COMMANDS)))
+def test_the_json_schema_takes_exactly_what_the_form_check_takes(data: st.DataObject, name: str) -> None:
+    """Readers of the document draw their requests from it: what it promises is taken, what it excludes is refused."""
+    schema = commands.json_schema(name)
+    changed = data.draw(st.dictionaries(st.sampled_from([*schema["properties"], "colour"]), VALUES, max_size=4))
+    absent = data.draw(st.sets(st.sampled_from(sorted(SMALLEST[name])), max_size=1)) if SMALLEST[name] else set()
+    body = {key: value for key, value in (SMALLEST[name] | changed).items() if key not in absent}
+    try:
+        commands.parse(name, body)
+    except FormError as error:
+        refused = error.detail
+        assert not Draft202012Validator(schema).is_valid(body), refused
+    else:
+        assert list(Draft202012Validator(schema).iter_errors(body)) == []
 
 
 HELD = given(

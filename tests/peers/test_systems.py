@@ -9,9 +9,8 @@ from rich.console import Console
 
 from benchmarks.peers import comparing, databases, dbos, eventsourcing, floor, langgraph, programs, restate, temporal
 from benchmarks.peers.drivers.loop import Measurement
-from benchmarks.peers.peer import Driver
+from benchmarks.peers.peer import REQUIREMENTS, Driver
 from benchmarks.peers.programs import Failed
-from benchmarks.peers.venvs import REQUIREMENTS
 from continuity.config import Settings
 
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Match, Route
 
 from continuity.api import docs, openapi, problems, registry, surface
 from continuity.api.batch import Batches
@@ -141,6 +142,12 @@ def _describing_routes(app: FastAPI) -> None:
     _route(app, "GET", surface.DOCS_PATH, page)
 
 
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods of a path: it has a route for each, and the router's own refusal names those of the first alone."""
+    routes = [each for each in app.routes if isinstance(each, Route) and each.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for each in routes for method in each.methods or ()})
+
+
 def _other_answers(app: FastAPI, gate: Gate) -> None:
     async def http_exception(request: Request, error: Exception) -> Response:
         if request.url.path.startswith(V1):
@@ -152,7 +159,7 @@ def _other_answers(app: FastAPI, gate: Gate) -> None:
         path = f"{request.method} {request.url.path:.200}"
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             answer = problems.answer(problems.document("method_not_allowed", f"{path}: not with this method."))
-            answer.headers.update(getattr(error, "headers", None) or {})
+            answer.headers["Allow"] = ", ".join(_allowed(app, request))
             return answer
         if status == HTTPStatus.NOT_FOUND:
             return problems.answer(problems.document("not_found", f"{path}: there is no such path."))

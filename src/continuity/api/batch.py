@@ -153,7 +153,8 @@ def _parse(number: int, raw: bytes | None, caller: Caller, previous: dict[str, s
         command_id = _text_id("command_id", value["command_id"]) if value.get("command_id") else str(uuid4())
         project = _project(value)
         behind = previous.get(project)
-        if value.get("command_type") not in ANSWERED:
+        # A line whose type is not even a word has successors, too: they are refused with it.
+        if str(value.get("command_type")) not in ANSWERED:
             previous[project] = command_id
         return Line(number, command_id, _command(value, command_id, behind, caller))
     except Exception as error:  # noqa: BLE001 - answered in its place

@@ -93,6 +93,8 @@ def _fields(schema: Schema) -> str:
 
 
 def _kind(schema: Schema) -> str:
+    if isinstance(schema.get("type"), list):  # an optional field, which is marked as one: null adds nothing for people
+        schema = {**schema, "type": schema["type"][0]}
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f'<a href="#{name}">{name}</a>'

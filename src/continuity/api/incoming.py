@@ -15,7 +15,8 @@ from starlette.requests import Request
 
 from continuity.api.problems import Problem, refuse
 from continuity.core import canonical
-from continuity.core.ids import NAME, UUID_TEXT
+from continuity.core.fields import Text
+from continuity.core.ids import NAME, NIL, UUID_TEXT
 from continuity.core.limits import COMMAND_BYTES_MAX, JSON_INTEGER_MAX, OPERATOR_CHARACTERS_MAX
 
 BODY_SECONDS_MAX = 10.0
@@ -27,6 +28,7 @@ PAGE_MAX = 1_000
 Wait = Literal["durable", "committed", "materialized"]
 WAITS: tuple[Wait, ...] = get_args(Wait)
 
+_OWNER = Text(OPERATOR_CHARACTERS_MAX, one_line=True)
 _CURSOR_RULE = "must be the `next_cursor` of an earlier answer."
 _SESSION_RULE = f"must have 1 to {SESSION_CHARACTERS_MAX} printable ASCII characters."
 _SEQ_TAG = re.compile(r'"seq-(\d{1,16})"')
@@ -126,10 +128,10 @@ def flag(given: dict[str, str], name: str) -> bool:
 
 
 def owner(given: dict[str, str], name: str) -> str | None:
-    """Who executes, among the query parameters; None where it is absent."""
+    """Who executes, among the query parameters: any name under which a lease or claim can be held; None if absent."""
     value = given.get(name)
-    if value is not None and (not value.strip() or len(value) > OPERATOR_CHARACTERS_MAX or not value.isprintable()):
-        refuse(name, f"must have 1 to {OPERATOR_CHARACTERS_MAX} printable characters.")
+    if value is not None:
+        _OWNER.check(value, name)
     return value
 
 
@@ -226,7 +228,12 @@ async def _body(request: Request, bytes_max: int) -> bytes:
 
 
 def _command_id(value: bytes | None) -> str:
-    return str(uuid.uuid4()) if value is None else identifier("Idempotency-Key", value.decode("latin-1"))
+    if value is None:
+        return str(uuid.uuid4())
+    found = identifier("Idempotency-Key", value.decode("latin-1"))
+    if found == NIL:
+        refuse("Idempotency-Key", "must not be the nil UUID: two commands would have the same.")
+    return found
 
 
 def _expected_seq(value: bytes | None) -> int | None:

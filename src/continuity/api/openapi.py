@@ -7,16 +7,16 @@ Nothing is written twice: the JSON Schema of a body is `core.commands`', a statu
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from continuity.api import surface
+from continuity.api import registry, surface
 from continuity.api.batch import LINES_MAX
-from continuity.api.incoming import PAGE_DEFAULT, PAGE_MAX, WAITS
+from continuity.api.incoming import PAGE_DEFAULT, PAGE_MAX, SESSION_CHARACTERS_MAX, WAITS
 from continuity.api.looking import EXPORT_TYPE
 from continuity.api.results import RESULT_BYTES_MAX
 from continuity.api.rules import EVERYWHERE, FORM, codes_of
 from continuity.api.shapes import SHAPES, ref, shape
 from continuity.core import commands, limits
-from continuity.core.fields import DIGEST_TEXT, NAME_TEXT
-from continuity.core.ids import NAME, UUID_TEXT
+from continuity.core.fields import DIGEST_TEXT, NAME_TEXT, Text
+from continuity.core.ids import NAME, NIL, UUID_TEXT
 from continuity.core.refusals import REFUSALS
 
 JSON = "application/json"
@@ -26,7 +26,8 @@ NDJSON = "application/x-ndjson"
 _ABOUT = (
     "Unfinished work of AI agents as explicit state, built from an append-only log of events. Send the key as"
     " `Authorization: Bearer KEY`; it decides tenant and operator. Send a UUID of your own as `Idempotency-Key`, and"
-    " repeat a request that got no answer or 503 with the same one. Every refusal is `application/problem+json` with"
+    " repeat a request that got no answer or 503 with the same one. Numbers in bodies are integers, written without a"
+    " fraction. Every refusal is `application/problem+json` with"
     " `code`, `detail` and `fix`."
 )
 _COMMANDS, _QUESTIONS, _SERVICE = "Commands", "Questions", "Service"
@@ -36,9 +37,15 @@ _TAGS = {
     _SERVICE: "About this process. No key is needed.",
 }
 
-_UUID = {"type": "string", "format": "uuid", "pattern": f"^{UUID_TEXT.pattern}$"}
-_COUNT = {"type": "integer", "minimum": 0}
-_TAG = {"type": "string", "pattern": r'^"seq-\d+"$', "examples": ['"seq-184"']}
+_UUID = {"type": "string", "format": "uuid", "pattern": f"^{UUID_TEXT.pattern.replace('a-f', 'a-fA-F')}$"}
+"""Of paths, parameters and headers, which take upper case as lower case; bodies go to the log as they are."""
+_OWN_ID = {**_UUID, "pattern": f"^(?!{NIL}$){_UUID['pattern'][1:]}"}
+"""Of a command: not the nil UUID, which stands for no command."""
+_COUNT = {"type": "integer", "minimum": 0, "maximum": limits.JSON_INTEGER_MAX}
+_SEQ = {**_COUNT, "minimum": 1}
+_TAG = {"type": "string", "pattern": r'^"seq-[0-9]{1,15}"$', "examples": ['"seq-184"']}
+_OWNER = Text(limits.OPERATOR_CHARACTERS_MAX, one_line=True).schema()
+_SESSION = {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": SESSION_CHARACTERS_MAX}
 
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "project": {"type": "string", "pattern": f"^{NAME.pattern}$"},
@@ -56,23 +63,21 @@ _QUERY_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "min_seq": (_COUNT, "Wait, bounded, until the answer includes the event of this number (read your writes)."),
     "limit": ({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}, "Entries of a page."),
-    "at_seq": ({"type": "integer", "minimum": 1}, "As it was after the event of this number."),
+    "at_seq": (_SEQ, "As it was after the event of this number."),
     "from_seq": (_COUNT, "The event to begin with; 0 is before the first."),
     "to_seq": (_COUNT, "The event to end with; the last one where it is absent."),
     "after_seq": (_COUNT, "Go on after this event: the `next_after_seq` of the page before."),
     "force": ({"type": "boolean", "default": False}, "End it whoever holds it, without a token. The event names you."),
-    "for_owner": (
-        {"type": "string", "minLength": 1, "maxLength": limits.OPERATOR_CHARACTERS_MAX},
-        "Leave out the tasks that anybody but this owner has claimed.",
-    ),
+    "for_owner": (_OWNER, "Leave out the tasks that anybody but this owner has claimed."),
     "task_id": (_UUID, "Of this task alone."),
     "cursor": ({"type": "string"}, "The `next_cursor` of an earlier answer. Opaque."),
 }
 _WRITE_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
-    "Idempotency-Key": (_UUID, "The command_id; made and returned when absent. Repeat a request with the same one."),
+    "Idempotency-Key": (_OWN_ID, "The command_id; made and returned when absent. Repeat a request with the same one."),
     "If-Match": (_TAG, "Accept only while the project's head is this event."),
     "Fencing-Token": (_COUNT, "The token of the grant under which the caller works."),
-    "Session-Id": ({"type": "string", "maxLength": 200}, "Names the caller's session in the event."),
+    # Spaces around a header's value are no part of it.
+    "Session-Id": ({**_SESSION, "pattern": "^[!-~]([ -~]*[!-~])?$"}, "Names the caller's session in the event."),
 }
 
 
@@ -125,7 +130,7 @@ def _write(write: surface.Write) -> dict[str, Any]:
         },
     }
     if write.method != "DELETE":
-        operation["requestBody"] = {"required": bool(body["required"]), "content": {JSON: {"schema": body}}}
+        operation["requestBody"] = {"required": _needs_a_field(body), "content": {JSON: {"schema": body}}}
     if write.command_type in surface.MAKERS:
         operation["responses"] = {"201": _gives("WriteAnswer", "Made.", tagged=True), **operation["responses"]}
     return operation
@@ -140,6 +145,12 @@ def _body(command_type: str, elsewhere: Collection[str]) -> dict[str, Any]:
     return body
 
 
+def _needs_a_field(body: dict[str, Any]) -> bool:
+    """Whether the empty object, which is what an empty body stands for, is refused."""
+    ways = body.get("anyOf", [])
+    return bool(body["required"]) or (bool(ways) and all("required" in each for each in ways))
+
+
 def _fleet_path() -> dict[str, Any]:
     summary = (
         "Hold the next task of any project of the tenant: the project that answers is named. A repeat with the same"
@@ -152,7 +163,8 @@ def _fleet_path() -> dict[str, Any]:
         "operationId": "claim_anywhere",
         "tags": [_COMMANDS],
         "summary": summary,
-        "parameters": [*_in_query(surface.WRITE_PARAMETERS), *headers],
+        # It is answered once it is decided, because only then it is known which project it is.
+        "parameters": [*map(_without_durable, _in_query(surface.WRITE_PARAMETERS)), *headers],
         "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
         "responses": {
             "200": _gives("WriteAnswer", "Known already (`duplicate`), or its task was blocked.", tagged=True),
@@ -163,6 +175,11 @@ def _fleet_path() -> dict[str, Any]:
     return {surface.FLEET_PATH: {"post": operation}}
 
 
+def _without_durable(parameter: dict[str, Any]) -> dict[str, Any]:
+    words = [word for word in parameter["schema"]["enum"] if word != "durable"]
+    return {**parameter, "schema": {**parameter["schema"], "enum": words}}
+
+
 def _result_paths() -> dict[str, Any]:
     anything: dict[str, Any] = {"*/*": {"schema": {}}}
     most = f"at most {RESULT_BYTES_MAX // 2**20} MiB"
@@ -171,7 +188,7 @@ def _result_paths() -> dict[str, Any]:
         "tags": [_COMMANDS],
         "summary": f"Keep what a step resulted in ({most}, any media type), to be cited by `complete_step`.",
         "parameters": _in_path(surface.path_names(surface.RESULTS_PATH)),
-        "requestBody": {"required": True, "content": anything},
+        "requestBody": {"required": False, "content": anything},
         "responses": {
             "201": _gives("StoredResult", "Kept; the same content has the same reference."),
             **_refusals(("unknown_project", "command_too_large", "invalid_field", "unknown_field", *EVERYWHERE)),
@@ -228,7 +245,10 @@ def _read_paths() -> dict[str, Any]:
                 "operationId": f"get_{read.name}",
                 "tags": [_QUESTIONS],
                 "summary": read.summary,
-                "parameters": [*_in_path(surface.path_names(read.path)), *_in_query(read.parameters)],
+                "parameters": [
+                    *_in_path(surface.path_names(read.path)),
+                    *_in_query(read.parameters, read.required),
+                ],
                 "responses": {"200": _gives(read.answer, read.summary, tagged=tagged), **_refusals(codes)},
             }
         }
@@ -242,11 +262,11 @@ def _batch_path() -> dict[str, Any]:
             "project": _PATH_PARAMETERS["project"],
             "command_type": {"enum": list(commands.COMMANDS)},
             "body": {"type": "object", "description": "The command's fields, ids included."},
-            "command_id": _UUID,
-            "after": {"anyOf": [_UUID, {"type": "null"}]},
+            "command_id": _OWN_ID,
+            "after": {"anyOf": [_OWN_ID, {"type": "null"}]},
             "expected_seq": _COUNT,
             "fencing_token": _COUNT,
-            "session_id": {"type": "string"},
+            "session_id": {**_SESSION, "type": ["string", "null"]},
         },
         "required": ["project", "command_type"],
         "additionalProperties": False,
@@ -273,13 +293,14 @@ def _service_paths() -> dict[str, Any]:
     text = {"text/plain": {"schema": {"type": "string"}}}
     json = {JSON: {"schema": {"type": "object"}}}
     html = {"text/html": {"schema": {"type": "string"}}}
+    avro = {registry.MEDIA_TYPE: {"schema": {"type": "object"}}}
     rows = (
         (surface.DOCS_PATH, "docs", "These calls as a page for people.", html, ()),
         (surface.OPENAPI_PATH, "openapi", "These calls as OpenAPI 3.1.", json, ()),
         (surface.HEALTH_PATH, "health", "The process answers.", json, ()),
         (surface.READY_PATH, "ready", "The log and the database can be used.", json, ("unavailable",)),
         (surface.METRICS_PATH, "metrics", "Measurements for Prometheus.", text, ()),
-        (surface.SCHEMA_PATH, "get_schema", "An Avro schema by its id, as registries answer.", json, ("not_found",)),
+        (surface.SCHEMA_PATH, "get_schema", "An Avro schema by its id, as registries answer.", avro, ("not_found",)),
     )  # fmt: skip
     return {
         path: {
@@ -303,11 +324,13 @@ def _in_path(names: Iterable[str]) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[name]} for name in names]
 
 
-def _in_query(names: Iterable[str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "query", "schema": _QUERY_PARAMETERS[name][0], "description": _QUERY_PARAMETERS[name][1]}
-        for name in names
-    ]
+def _in_query(names: Iterable[str], required: Collection[str] = ()) -> list[dict[str, Any]]:
+    found = []
+    for name in names:
+        schema, meaning = _QUERY_PARAMETERS[name]
+        needed = {"required": True} if name in required else {}
+        found.append({"name": name, "in": "query", **needed, "schema": schema, "description": meaning})
+    return found
 
 
 def _in_headers() -> list[dict[str, Any]]:

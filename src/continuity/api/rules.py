@@ -56,4 +56,5 @@ HELD = ("token_needed", "lease_held")
 def codes_of(command_type: str) -> tuple[str, ...]:
     """All codes that a command can be refused with over HTTP."""
     held = HELD if command_type in GATED or command_type == "rollback" else ()
-    return (*RULES[command_type], *held, *CONDITIONS, *FORM, *EVERYWHERE, "not_yet")
+    origin = ("unknown_project",) if command_type == "fork_project" else ()
+    return (*RULES[command_type], *origin, *held, *CONDITIONS, *FORM, *EVERYWHERE, "not_yet")

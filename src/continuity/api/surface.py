@@ -39,7 +39,10 @@ class Write(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A question. `parameters` are the query parameters it takes, `answer` the schema of what it gives."""
+    """A question. `parameters` are the query parameters it takes, `answer` the schema of what it gives.
+
+    Of the parameters those that are `required` have to be there.
+    """
 
     name: str
     path: str
@@ -47,6 +50,7 @@ class Read(NamedTuple):
     answer: str
     summary: str
     refusals: tuple[str, ...]
+    required: tuple[str, ...] = ()
 
 
 WRITES: tuple[Write, ...] = (
@@ -116,11 +120,13 @@ READS: tuple[Read, ...] = (
         "diff", PROJECT + "/diff", ("from_seq", "to_seq", "min_seq"), "StateDiff",
         "What changed between two events, as a JSON Patch and in words.",
         ("unknown_project", "no_such_seq", "not_yet", "integrity", "missing_field"),
+        required=("from_seq",),
     ),
     Read(
         "history", PROJECT + "/history", ("task_id", "after_seq", "limit", "min_seq"), "TaskHistory",
         "What happened to a task: its events, attempts, takeovers and late results, in order, a page at a time.",
         ("unknown_project", "unknown_task", "not_yet", "integrity", "missing_field"),
+        required=("task_id",),
     ),
     Read(
         "snapshots", PROJECT + "/snapshots", ("limit", "min_seq"), "SnapshotPage",

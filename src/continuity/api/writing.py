@@ -19,9 +19,10 @@ from continuity.api.gate import Handler
 from continuity.api.metrics import Meter
 from continuity.api.ports import CommandPort, ReadPort
 from continuity.api.surface import CLAIM, MAKING, WRITE_PARAMETERS, Write, query_fields
+from continuity.core.commands import ForkProject, parse
 from continuity.core.limits import ATTEMPTS_MAX
 from continuity.core.next_step import NextStep
-from continuity.errors import ContinuityError
+from continuity.errors import ContinuityError, Retryable
 from continuity.keys import Caller
 from continuity.producers import Outcome, Wait
 from continuity.producers import Request as CommandRequest
@@ -40,6 +41,7 @@ ANSWER_FIELDS = (
     "fencing_token", "state_checksum",
 )  # fmt: skip
 LEASING = frozenset({"acquire_lease", "claim_task", "renew_lease"})
+FORK = "fork_project"
 STEPPING = frozenset({"begin_step", "complete_step", "fail_step"})
 
 
@@ -52,11 +54,33 @@ class Writer:
         self._meter = meter
 
     async def send(self, command: CommandRequest, wait: incoming.Wait) -> Outcome:
-        """The outcome: of the record for `durable`, else of the decision. Raises FormError, Retryable."""
+        """The outcome: of the record for `durable`, else of the decision. Raises FormError, Retryable, Problem."""
+        if command.command_type == FORK:
+            await self._check_origin(command)
         confirmed: Wait = "durable" if wait == "durable" else "committed"
         outcome = await self._commands.send(command, wait=confirmed, deadline_seconds=DEADLINE_SECONDS)
         self._meter.outcome(outcome["status"])
         return outcome
+
+    async def _check_origin(self, command: CommandRequest) -> None:
+        """Wait, bounded, until reads show the event at which a fork begins. Raises Problem where there is none.
+
+        The sequencer cannot tell an event that was never written from one of another partition that is on its way. It
+        has such a command sent again and again, and a misspelt name would look like an outage.
+        """
+        wanted = parse(FORK, command.body)
+        assert isinstance(wanted, ForkProject)
+        try:
+            head = await self._reads.head_seq(command.tenant, wanted.from_project)
+            if head is None:
+                raise problems.Problem("unknown_project", f"There is no project {wanted.from_project!r}.")
+            if wanted.at_seq > head:
+                await self._reads.head_seq(command.tenant, wanted.from_project, min_seq=wanted.at_seq)
+        except Retryable as error:
+            if error.code != "not_yet":
+                raise
+            detail = f"Project {wanted.from_project!r} has no event {wanted.at_seq}."
+            raise problems.Problem("no_such_seq", detail) from None
 
     async def shown(self, command: CommandRequest, outcome: Outcome) -> None:
         """Wait, bounded, until reads show the outcome's event. Raises Retryable (`not_yet`)."""

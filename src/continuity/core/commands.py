@@ -300,10 +300,42 @@ def _check_together(body: Body) -> None:
         raise FormError("missing_field", "result_ref and result_checksum come together.")
 
 
+_TOGETHER: dict[str, dict[str, Any]] = {
+    "amend_task": {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"type": kind}}}
+            for name, kind in (("title", "string"), ("acceptance_criteria", "array"), ("depends_on", "array"))
+        ]
+    },
+    "begin_step": {
+        "if": {"properties": {"step_type": {"const": "non_idempotent"}}},
+        "then": {"required": ["external_key"], "properties": {"external_key": {"type": "string"}}},
+    },
+    "complete_step": {
+        "anyOf": [
+            {
+                "required": ["result_ref", "result_checksum"],
+                "properties": {"result_ref": {"type": "string"}, "result_checksum": {"type": "string"}},
+            },
+            {"properties": {"result_ref": {"type": "null"}, "result_checksum": {"type": "null"}}},
+        ]
+    },
+}
+"""The same for readers of the JSON Schema."""
+
+
 def body_of(command: Body) -> dict[str, Any]:
     """The JSON object of a typed command, without absent fields: `parse` of it gives an equal command."""
     pairs = ((field.name, getattr(command, field.name)) for field in fields(command))
     return {name: value for name, value in pairs if value is not None}
+
+
+@cache
+def field_names(command_type: str) -> frozenset[str]:
+    """The fields that a command has; none where there is no such command."""
+    return (
+        frozenset(field.name for field in fields(COMMANDS[command_type])) if command_type in COMMANDS else frozenset()
+    )
 
 
 def json_schema(command_type: str) -> dict[str, Any]:
@@ -313,10 +345,20 @@ def json_schema(command_type: str) -> dict[str, Any]:
     return {
         "type": "object",
         "description": COMMANDS[command_type].__doc__,
-        "properties": {field.name: _rule(hints[field.name]).schema() for field in declared},
+        "properties": {
+            field.name: _schema(_rule(hints[field.name]), is_optional=field.default is not MISSING)
+            for field in declared
+        },
         "required": [field.name for field in declared if field.default is MISSING],
         "additionalProperties": False,
+        **_TOGETHER.get(command_type, {}),
     }
+
+
+def _schema(rule: Field, *, is_optional: bool) -> dict[str, Any]:
+    # null stands for an absent optional field. (The other keywords look at values of the rule's own type alone.)
+    schema = rule.schema()
+    return {**schema, "type": [schema["type"], "null"]} if is_optional else schema
 
 
 @cache

@@ -10,6 +10,9 @@ from continuity.core.ids import NAME, UUID_TEXT
 
 NAME_TEXT = re.compile(r"[A-Za-z0-9._:-]+")
 DIGEST_TEXT = re.compile(r"[0-9a-f]{64}")
+TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
+ONE_LINE_PATTERN = r"^[^\x00\r\n]*[^\s\x00][^\x00\r\n]*$"
+"""What `Text` takes, for readers of a schema: something that is no space, and no U+0000, which Postgres cannot hold."""
 EXAMPLE_ID = "3f0f7d3e-6f0e-5d59-9d3c-8f6a1f0f7f10"
 
 
@@ -54,7 +57,12 @@ class Text(Field):
             raise FormError(error.code, error.detail) from None
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, "maxLength": self.maximum}
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": self.maximum,
+            "pattern": ONE_LINE_PATTERN if self.one_line else TEXT_PATTERN,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import orjson
 
 from continuity.codec import Reply
 from continuity.core import canonical
+from continuity.core.commands import field_names
 from continuity.core.decide import check_form
 from continuity.core.fields import FormError
 from continuity.core.ids import workflow_id
@@ -63,7 +64,9 @@ class Outcome(TypedDict):
 
 def command_of(request: Request) -> Command:
     """The command record of a request, or FormError naming the first field at fault."""
-    given = {name: value for name, value in request.body.items() if value is not None}
+    # An unknown field stays, null or not: it may be a known one whose name is misspelt.
+    known = field_names(request.command_type)
+    given = {name: value for name, value in request.body.items() if value is not None or name not in known}
     try:
         body = canonical.dumps(given)
     except (TypeError, orjson.JSONEncodeError) as error:

@@ -1,4 +1,4 @@
-"""A virtual environment for each system, from its hash-pinned requirements; made once."""
+"""Virtual environments beside our own, for what has to be kept out of it: from hash-pinned requirements, made once."""
 
 import subprocess
 import sys
@@ -9,7 +9,6 @@ from rich.console import Console
 
 from benchmarks.peers.programs import WORDS, Failed
 
-REQUIREMENTS = Path(__file__).parent / "requirements"
 INSTALL_SECONDS_MAX = 900
 
 
@@ -18,14 +17,13 @@ def python(installed: Path) -> Path:
     return installed / "venv" / "bin" / "python"
 
 
-def ensure(name: str, installed: Path, console: Console) -> None:
-    """Have the environment as `requirements/<name>.lock` wants it. Raises Failed."""
-    lock = REQUIREMENTS / f"{name}.lock"
+def ensure(lock: Path, installed: Path, console: Console) -> None:
+    """Have the environment in that folder as the lock wants it. Raises Failed."""
     stamp = installed / "venv" / "installed"
     wanted = f"{sys.version}\n{lock.read_text(encoding='utf-8')}"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
-    console.print(f"  installing {name} into {installed}")
+    console.print(f"  installing {lock.stem} into {installed}")
     installed.mkdir(parents=True, exist_ok=True)
     uv = [sys.executable, "-m", "uv", "--no-config", "--quiet"]
     run([*uv, "venv", "--clear", "--python", sys.executable, str(installed / "venv")])
