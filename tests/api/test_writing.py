@@ -135,6 +135,17 @@ def test_a_fork_begins_at_an_event_that_exists(stage, origin, at_seq, status, co
     assert stage.http.post("/v1/commands", json=line).json()["http_status"] == status
 
 
+def test_a_fork_waits_for_an_origin_that_reads_do_not_know_yet(stage, monkeypatch):
+    """It was begun a moment ago: without the wait it would be a project that does not exist."""
+
+    async def head_seq(_tenant, _project, *, min_seq=0):
+        return min_seq or None
+
+    monkeypatch.setattr(stage.reads, "head_seq", head_seq)
+    answer = stage.http.post("/v1/projects/trial/fork", json={"from_project": "young", "at_seq": 2})
+    assert answer.status_code == 201
+
+
 def test_a_fork_while_the_database_is_away_is_an_outage(stage):
     stage.reads.failure = Retryable("Postgres is away.")
     answer = stage.http.post("/v1/projects/trial/fork", json={"from_project": "known", "at_seq": 1})

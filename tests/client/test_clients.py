@@ -44,7 +44,7 @@ CALLS = {
         {"step_id": "..", "attempt_id": 2, "result_ref": "r", "result_checksum": "ab" * 32},
     ),
     "rollback": ((3,), {"to_seq": 3}),
-    "fork_project": (("old", 3), {"from_project": "old", "at_seq": 3}),
+    "fork_project": (("known", 3), {"from_project": "known", "at_seq": 3}),
     "fail_step": (("pay:1", 2, "no"), {"step_id": "pay:1", "attempt_id": 2, "error": "no"}),
 }
 

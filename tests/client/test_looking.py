@@ -37,7 +37,7 @@ def test_each_asks_its_question(work, stage):
 def test_a_history_is_all_of_its_pages(work, stage, monkeypatch):
     def page(*_, after_seq, limit):
         more = after_seq < 20
-        return {"entries": [after_seq], "has_more": more, "next_after_seq": after_seq + 10, "as_of_seq": 30, "l": limit}
+        return {"entries": [after_seq], "has_more": more, "next_after_seq": after_seq + 10, "as_of_seq": 3, "l": limit}
 
     monkeypatch.setattr(stage.past, "history", page)
     assert work.history(TASK)["entries"] == [0, 10, 20]

@@ -71,16 +71,15 @@ class Writer:
         wanted = parse(FORK, command.body)
         assert isinstance(wanted, ForkProject)
         try:
-            head = await self._reads.head_seq(command.tenant, wanted.from_project)
-            if head is None:
-                raise problems.Problem("unknown_project", f"There is no project {wanted.from_project!r}.")
-            if wanted.at_seq > head:
-                await self._reads.head_seq(command.tenant, wanted.from_project, min_seq=wanted.at_seq)
+            head = await self._reads.head_seq(command.tenant, wanted.from_project, min_seq=wanted.at_seq)
         except Retryable as error:
             if error.code != "not_yet":
                 raise
-            detail = f"Project {wanted.from_project!r} has no event {wanted.at_seq}."
-            raise problems.Problem("no_such_seq", detail) from None
+            head = await self._reads.head_seq(command.tenant, wanted.from_project)
+        if head is None:
+            raise problems.Problem("unknown_project", f"There is no project {wanted.from_project!r}.")
+        if head < wanted.at_seq:
+            raise problems.Problem("no_such_seq", f"Project {wanted.from_project!r} has no event {wanted.at_seq}.")
 
     async def shown(self, command: CommandRequest, outcome: Outcome) -> None:
         """Wait, bounded, until reads show the outcome's event. Raises Retryable (`not_yet`)."""
