@@ -104,7 +104,7 @@ def grow(names: list[str], page: Path | None, effort: Effort, console: Console) 
     machine = rows.machine()
     curves = measuring.measure(names, effort, console)
     if page:
-        measuring.write(curves, page, machine)
+        measuring.write(curves, page, names, machine)
     return [row for curve in curves for row in curve.rows()]
 
 

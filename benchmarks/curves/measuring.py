@@ -42,14 +42,15 @@ def measure(names: Sequence[str], effort: Effort, console: Console) -> list[Curv
     return found
 
 
-def write(curves: Sequence[Curve], page: Path, machine: str) -> None:
-    """A page, and a picture of each curve in a folder of the page's name."""
+def write(curves: Sequence[Curve], page: Path, names: Sequence[str], machine: str) -> None:
+    """A page, and a picture of each curve in a folder of the page's name; `names` as for `measure`."""
     folder = page.with_suffix("")
+    command = " ".join(["./dev bench --curves", *(f"--only {name}" for name in names)])
     folder.mkdir(exist_ok=True)
     lines = [
         "# Growth",
         "",
-        f"`./dev bench --curves` on {machine}. Client, broker, database and services share the machine. *End to end*",
+        f"`{command}` on {machine}. Client, broker, database and services share the machine. *End to end*",
         "is the last point against the first one: flat means 1.5 at most.",
     ]
     for curve in curves:

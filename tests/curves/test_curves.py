@@ -47,8 +47,9 @@ def test_every_point_is_drawn_within_the_picture(curve: Curve) -> None:
 
 def test_the_page_shows_each_picture_and_says_what_is_missed(tmp_path: Path) -> None:
     page = tmp_path / "growth.md"
-    measuring.write([COST, RATE, COURSE], page, "a machine")
+    measuring.write([COST, RATE, COURSE], page, ["tasks", "lag"], "a machine")
     text = page.read_text()
+    assert "`./dev bench --curves --only tasks --only lag` on a machine." in text
     for curve in (COST, RATE, COURSE):
         assert f"](growth/{curve.name}.svg)" in text
         assert (tmp_path / "growth" / f"{curve.name}.svg").exists()
