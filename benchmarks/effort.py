@@ -33,7 +33,7 @@ QUICK = FULL._replace(
     rounds=2,
     seconds=1.5,
     drain_rounds=1,
-    drain_commands=40_000,
+    drain_commands=20_000,
     warm_workflows=0,
     restore_events=20_000,
 )
