@@ -29,9 +29,9 @@ FULL = Effort(
     restore_events=1_000_000,
 )
 QUICK = FULL._replace(
-    warm_up_seconds=6.0,
+    warm_up_seconds=4.0,
     rounds=2,
-    seconds=1.5,
+    seconds=1.25,
     drain_rounds=1,
     drain_commands=20_000,
     warm_workflows=0,
