@@ -10,8 +10,6 @@ import json
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import uvloop
 from rich.console import Console
@@ -25,6 +23,7 @@ from benchmarks.workload import Project, fill, log_end, planned, wait_until
 from continuity.config import Settings
 from continuity.keys import local_key
 from continuity.producers import AsyncCommandClient
+from continuity.service import end_on
 
 PARTITIONS = Settings.partitions
 SECONDS_MAX = 3_600
@@ -127,8 +126,7 @@ def main() -> int:
     parser.add_argument("--flames", type=Path, metavar="FOLDER", help="draw where the services' time goes, and end")
     parser.add_argument("--report", type=Path, metavar="FILE", help="with --peers, --curves: the page to write")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _stop)  # as an exception, so that everything is put away
+    end_on(signal.SIGTERM, signal.SIGALRM)
     signal.alarm(SECONDS_MAX)
     console = Console(stderr=arguments.json, highlight=False)
     effort = QUICK if arguments.quick else FULL
@@ -151,10 +149,6 @@ def main() -> int:
     if arguments.json:
         print(json.dumps({"rows": [row.to_json() for row in found]}))
     return 0 if well else 1
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(f"ended by {signal.Signals(number).name}; nothing is left running")
 
 
 if __name__ == "__main__":

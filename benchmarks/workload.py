@@ -84,10 +84,10 @@ def fill(settings: Settings, requests: Iterable[Request]) -> int:
 
 def log_end(settings: Settings, topic: str) -> int:
     """The number of records that were ever written to a topic."""
-    _, partitions = kafka.topic_id(settings, topic)
     consumer = kafka.reader(settings, "bench")
     try:
-        return sum(kafka.watermarks(consumer, topic, number)[1] for number in range(partitions))
+        partitions = range(kafka.partitions_of(consumer, topic))
+        return sum(kafka.watermarks(consumer, topic, number)[1] for number in partitions)
     finally:
         consumer.close()
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from chaos.doors import Door, Http
-from chaos.record import Record, Told, Wish
+from chaos.record import ACKNOWLEDGED, Record, Told, Wish
 from continuity.client.errors import ContinuityError
 from continuity.core.ids import entity_id, workflow_id
 
@@ -106,7 +106,7 @@ async def execute(client: Client, stop: Callable[[], bool]) -> None:
     while not stop():
         claimed = await client.ask("claim_task", owner_id=client.name, ttl_seconds=TTL_SECONDS)
         task, token = claimed.result.get("task_id") or claimed.task_id, claimed.token or claimed.result.get("token")
-        if claimed.status not in ("accepted", "duplicate") or token is None or task is None:
+        if claimed.status not in ACKNOWLEDGED or token is None or task is None:
             await _add(client)
             continue
         if client.random.random() < 0.1:  # noqa: PLR2004 - it dies here, and its claim runs out
@@ -127,7 +127,7 @@ async def hold(client: Client, stop: Callable[[], bool]) -> None:
     while not stop():
         got = await client.ask("acquire_lease", owner_id=client.name, ttl_seconds=TTL_SECONDS)
         token = got.token or got.result.get("token")
-        if got.status not in ("accepted", "duplicate") or token is None:
+        if got.status not in ACKNOWLEDGED or token is None:
             continue
         for _ in range(client.random.randrange(1, 4)):
             number += 1
@@ -148,7 +148,7 @@ async def _step(client: Client, task: str | None, token: int, name: str | None =
     step = name or f"sound:{task}"
     begun = await client.ask("begin_step", token, step_id=step, step_type="idempotent", task_id=task)
     attempt = begun.result.get("attempt_id")
-    if begun.status not in ("accepted", "duplicate") or attempt is None:
+    if begun.status not in ACKNOWLEDGED or attempt is None:
         return
     # Unique to this try, so that whose result counts is seen in what is stored.
     result = f"{client.name} {token} {step} {attempt}".encode()

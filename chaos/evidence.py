@@ -15,12 +15,11 @@ import psycopg
 from chaos.doors import Http
 from continuity import kafka
 from continuity.client.errors import ContinuityError, Unavailable
-from continuity.codec import Undecodable, decode_event
 from continuity.config import Settings
-from continuity.core.acceptance import START, Verdict, judge
 from continuity.core.audit import Audit
 from continuity.core.records import Event
 from continuity.core.state import State
+from continuity.logged import facts
 
 PROJECTED_SECONDS_MAX = 180.0
 QUIET_SECONDS = 2.0
@@ -108,15 +107,8 @@ def _ends(settings: Settings) -> dict[int, int]:
 
 def _events(settings: Settings) -> Iterator[Event]:
     for partition, end in _ends(settings).items():
-        acceptance = START
-        for message in kafka.read_range(settings, settings.events_topic, partition, 0, end):
-            try:
-                record = decode_event(message.value())
-            except Undecodable:
-                continue
-            acceptance, verdict = judge(acceptance, record)
-            if verdict is Verdict.EVENT:
-                yield record
+        messages = kafka.read_range(settings, settings.events_topic, partition, 0, end)
+        yield from facts(message.value() for message in messages)
 
 
 def projected(settings: Settings) -> dict[int, int] | None:

@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
+from benchmarks import svg
+
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 960, 20, 320, 24, 44, 40
 SECONDS_MIN, SECONDS_MAX = 0.01, 100.0
 TICKS = (0.01, 0.1, 1.0, 10.0, 100.0)
-STYLE = (
-    "svg{color:#24292f;background:#fff}text{font:12px system-ui,sans-serif;fill:currentColor}"
-    ".grid{stroke:currentColor;opacity:.18}.dot{fill:#0969da;opacity:.45}.mid{stroke:currentColor;stroke-width:2}"
-    "@media (prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}.dot{fill:#58a6ff}}"
+STYLE = svg.style(
+    ".dot{fill:#0969da;opacity:.45}.mid{stroke:currentColor;stroke-width:2}",
+    ".dot{fill:#58a6ff}",
 )
 
 

@@ -15,7 +15,7 @@ from chaos.campaign import Campaign, kinds_of
 from chaos.clients import Client, Place
 from chaos.doors import Door, Http, Native
 from chaos.probes import Line
-from chaos.record import Record, Told, Wish
+from chaos.record import ACKNOWLEDGED, Record, Told, Wish
 from chaos.report import Result
 from chaos.strike import Field
 from chaos.world import APIS, PARTITIONS, TENANTS, World
@@ -121,7 +121,7 @@ def _committed(door: Native | Http, record: Record, place: Place) -> Callable[[i
 
     async def ask(number: int) -> bool:
         told = await _goal(door, record, place, number)
-        return told.status in ("accepted", "duplicate")
+        return told.status in ACKNOWLEDGED
 
     return ask
 

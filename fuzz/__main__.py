@@ -11,14 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 
 from benchmarks.peers.programs import Failed
 from benchmarks.rows import machine
 from continuity.config import Settings
+from continuity.service import end_on
 from fuzz import report, runs
 from fuzz.report import Result
 
@@ -57,8 +56,7 @@ def carried_out(result: Result, console: Console) -> None:
 def main() -> int:
     """Run and show."""
     arguments = understood()
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _stop)  # as an exception, so that everything is put away
+    end_on(signal.SIGTERM, signal.SIGALRM)
     signal.alarm(SECONDS_MAX)
     console = Console(stderr=arguments.json, highlight=False)
     result = Result(arguments.requests, arguments.seed, machine())
@@ -81,10 +79,6 @@ def _count(word: str) -> int:
     if number < 1:
         raise ValueError(word)
     return number
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(f"ended by {signal.Signals(number).name}; nothing is left running")
 
 
 if __name__ == "__main__":

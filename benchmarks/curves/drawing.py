@@ -4,17 +4,15 @@ import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from benchmarks import svg
 from benchmarks.curves.curve import Curve, Point
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 84, 48, 64, 56
-STYLE = (
-    "svg{color:#24292f;background:#fff}text{font:12px system-ui,sans-serif;fill:currentColor}"
-    ".grid{stroke:currentColor;opacity:.18}path{stroke-width:2}"
-    "path.a{stroke:#0969da}circle.a{fill:#0969da}path.b{stroke:#bc4c00}circle.b{fill:#bc4c00}"
-    "path.c{stroke:#1a7f37}circle.c{fill:#1a7f37}"
-    "@media (prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}"
+STYLE = svg.style(
+    "path{stroke-width:2}path.a{stroke:#0969da}circle.a{fill:#0969da}path.b{stroke:#bc4c00}circle.b{fill:#bc4c00}"
+    "path.c{stroke:#1a7f37}circle.c{fill:#1a7f37}",
     "path.a{stroke:#58a6ff}circle.a{fill:#58a6ff}path.b{stroke:#f0883e}circle.b{fill:#f0883e}"
-    "path.c{stroke:#3fb950}circle.c{fill:#3fb950}}"
+    "path.c{stroke:#3fb950}circle.c{fill:#3fb950}",
 )
 KINDS = "abc"
 STEPS = (1, 2, 2.5, 5, 10)

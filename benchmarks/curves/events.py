@@ -45,8 +45,5 @@ async def measure(stacked: Settings, effort: Effort, console: Console) -> list[C
             "restore-by-events", "Reading a state of 500 entities back, p50", "events of the project", "ms",
             {"verified restore": restores}, flat=["verified restore"],
         ),
-        Curve(
-            "next-step-by-events", "Next step over HTTP, 8 callers, p50", "events of the project", "ms",
-            {"next step": reads}, flat=["next step"],
-        ),
+        tasks.next_step_curve("events", reads),
     ]  # fmt: skip

@@ -1,9 +1,11 @@
 """What an event, a commit and a next step cost in projects of ten to ten thousand tasks."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from benchmarks import growth, stack
-from benchmarks.curves.curve import Curve
+from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Latencies, middle
 from benchmarks.web import READERS, Web
@@ -43,11 +45,16 @@ async def live(stacked: Settings, effort: Effort, console: Console) -> list[Curv
             "commit-by-tasks", "Commits of one project, 64 callers", "tasks of the project", "commands/s",
             {"committed": commits}, flat_rates=["committed"],
         ),
-        Curve(
-            "next-step-by-tasks", "Next step over HTTP, 8 callers, p50", "tasks of the project", "ms",
-            {"next step": reads}, flat=["next step"],
-        ),
+        next_step_curve("tasks", reads),
     ]  # fmt: skip
+
+
+def next_step_curve(grown_by: str, points: Sequence[Point]) -> Curve:
+    """p50 by the project's number of tasks, or of events."""
+    return Curve(
+        f"next-step-by-{grown_by}", f"Next step over HTTP, {READERS} callers, p50", f"{grown_by} of the project", "ms",
+        {"next step": points}, flat=["next step"],
+    )  # fmt: skip
 
 
 async def next_steps(own: Settings, projects: list[Project], effort: Effort) -> list[Latencies]:

@@ -213,6 +213,11 @@ def place_of(message: Message) -> tuple[int, int]:
     return partition, offset_of(message)
 
 
+def partitions_of(client: Consumer, topic: str) -> int:
+    """How many partitions a topic has, asked over a connection that is there."""
+    return len(translated(client.list_topics, topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions)
+
+
 def admin_client(settings: Settings) -> AdminClient:
     """For questions about topics. Whoever asks often keeps one: it takes a connection to make it."""
     # It says nothing of a broker that is away: who asks gets the error.

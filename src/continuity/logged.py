@@ -4,7 +4,7 @@ Reads the workflow's whole partition by the rule of every reader (`core.acceptan
 partition is long: for a restore that has nothing else left, and for checks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from continuity import codec, kafka
 from continuity.config import Settings
@@ -12,6 +12,19 @@ from continuity.core.acceptance import START, Verdict, judge
 from continuity.core.ids import partition_of
 from continuity.core.records import Event
 from continuity.errors import IntegrityError
+
+
+def facts(values: Iterable[bytes | None]) -> Iterator[Event]:
+    """The events among all records of a partition, in order from its first one: of every workflow, each once."""
+    acceptance = START
+    for value in values:
+        try:
+            event = codec.decode_event(value)
+        except codec.Undecodable:
+            continue
+        acceptance, verdict = judge(acceptance, event)
+        if verdict is Verdict.EVENT:
+            yield event
 
 
 class Logged:
@@ -33,12 +46,7 @@ class Logged:
         if low > 0:
             detail = f"Partition {partition} of {topic} begins at offset {low}: older events are gone."
             raise IntegrityError(detail, workflow_id=workflow_id, fix="Restore the topic.")
-        acceptance = START
-        for message in kafka.read_range(self._settings, topic, partition, low, end):
-            try:
-                event = codec.decode_event(message.value())
-            except codec.Undecodable:
-                continue
-            acceptance, verdict = judge(acceptance, event)
-            if verdict is Verdict.EVENT and event["workflow_id"] == workflow_id:
+        messages = kafka.read_range(self._settings, topic, partition, low, end)
+        for event in facts(message.value() for message in messages):
+            if event["workflow_id"] == workflow_id:
                 yield event

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+from typing import NoReturn
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -53,6 +55,16 @@ def stop_on_signal() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def end_on(*signals: signal.Signals) -> None:
+    """Let these end a program as an exception does, so that everything it has begun is put away."""
+    for number in signals:
+        signal.signal(number, _end)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(f"ended by {signal.Signals(number).name}; nothing is left running")
 
 
 def serve_health(port: int, health: Health) -> Callable[[], None]:

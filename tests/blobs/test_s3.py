@@ -2,8 +2,8 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -147,8 +147,11 @@ def status(code: int, name: str) -> Answer:
     return answer
 
 
-def silence(_: BaseHTTPRequestHandler) -> None:
-    time.sleep(1)
+def silence(request: BaseHTTPRequestHandler) -> None:
+    """Until the client has had enough."""
+    with suppress(OSError):
+        while request.rfile.read(1):
+            pass
 
 
 def hang_up(request: BaseHTTPRequestHandler) -> None:

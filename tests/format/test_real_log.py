@@ -126,7 +126,7 @@ def is_led(settings: Settings, topic: str) -> bool:
 
 def everything(settings: Settings, topic: str) -> list[Message]:
     consumer = kafka.reader(settings, "test", **{"enable.partition.eof": True})
-    _, partitions = kafka.topic_id(settings, topic)
+    partitions = kafka.partitions_of(consumer, topic)
     consumer.assign([TopicPartition(topic, each, 0) for each in range(partitions)])
     messages: list[Message] = []
     ends = 0

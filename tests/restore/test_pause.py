@@ -81,7 +81,7 @@ def forget(settings: Settings) -> None:
     names = (settings.commands_topic, settings.replies_topic, settings.rejections_topic)
     try:
         for name in names:
-            for partition in range(kafka.topic_id(settings, name)[1]):
+            for partition in range(kafka.partitions_of(consumer, name)):
                 _, end = kafka.watermarks(consumer, name, partition)
                 for future in admin.delete_records([TopicPartition(name, partition, end)]).values():
                     future.result(10)

@@ -6,7 +6,7 @@ read back from the newest snapshot that is sound, and the events after it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from continuity.core import snapshot
-from continuity.core.acceptance import START, Verdict, chain_fits, judge
+from continuity.core.acceptance import chain_fits
 from continuity.core.history import forked
 from continuity.core.ids import ZERO_HASH
 from continuity.core.records import Event
@@ -24,6 +24,7 @@ from continuity.core.seal import Damaged
 from continuity.core.snapshot import Head, Policy, Since, Unsound
 from continuity.core.state import State
 from continuity.errors import IntegrityError, Retryable
+from continuity.logged import facts
 from continuity.processors import Fetched, StoredPosition
 from continuity.projections.batch import Position, judged
 from continuity.projections.record import Record, decoded
@@ -156,18 +157,9 @@ class Database:
             return self.past(cited.workflow_id, cited.seq)
         except Retryable:
             self.counts["base read from the log"] += 1
-        events = list(islice(self._logged(cited.workflow_id), cited.seq))
+        every = facts(value for _, value in self.partition.read(0, self.partition.end()))
+        events = list(islice((event for event in every if event["workflow_id"] == cited.workflow_id), cited.seq))
         return self._replayed(cited.workflow_id, events, self._base_of(events[0]))
-
-    def _logged(self, workflow_id: str) -> Iterator[Event]:
-        acceptance = START
-        for offset, value in self.partition.read(0, self.partition.end()):
-            record = decoded(PARTITION, offset, value)
-            if record.event is None:
-                continue
-            acceptance, verdict = judge(acceptance, record.event)
-            if verdict is Verdict.EVENT and record.workflow_id == workflow_id:
-                yield record.event
 
     def _state_of(self, workflow_id: str, taken: Taken) -> State:
         document = taken.inline if taken.inline is not None else self.blobs.get(taken.ref or "")

@@ -17,8 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +27,7 @@ from continuity.config import Settings
 from continuity.errors import ConfigError, Retryable
 from continuity.flips.campaign import BAD, VERDICTS, Campaign, Outcome, tally
 from continuity.flips.scratch import Scratch
+from continuity.service import end_on
 
 COUNT: Final = 10_000
 COUNT_MAX: Final = 1_000_000
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not 0 < given.count <= COUNT_MAX:
         parser.error(f"--count has to be from 1 to {COUNT_MAX:,}")
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _stop)  # as an exception, so that everything is put away
+    end_on(signal.SIGTERM, signal.SIGALRM)
     signal.alarm(SECONDS_MAX)
     console = Console(stderr=given.json, highlight=False)
     began = time.monotonic()
@@ -126,10 +125,6 @@ def _told_as_json(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]
         "tables": tables,
         "bad": told,
     }
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(f"ended by {signal.Signals(number).name}; nothing is left running")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Exchange:
         topics.check(self._settings)
         consumer = kafka.reader(self._settings, "replies", **{"fetch.wait.max.ms": 100})
         try:
-            _, partitions = kafka.topic_id(self._settings, self._settings.replies_topic)
+            partitions = kafka.partitions_of(consumer, self._settings.replies_topic)
             self._reply_partition = random.randrange(partitions)  # noqa: S311 - spreads load
             _, end = kafka.watermarks(consumer, self._settings.replies_topic, self._reply_partition)
         except Retryable:
