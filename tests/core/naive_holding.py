@@ -84,9 +84,10 @@ class HeldProject(Project):
             raise Refused("goal_paused")
         if task["status"] == "todo" and not self._is_ready(task):
             raise Refused("unmet_dependencies")
+        is_there = task_id in taken and self._expiry(self.holders[task_id]) > self.now
         for key in taken:
             self._end(key)
-        if task["status"] == "doing" and self.deaths.get(task_id, 0) >= GIVE_UP_AT:
+        if task["status"] == "doing" and not is_there and self.deaths.get(task_id, 0) >= GIVE_UP_AT:
             del self.deaths[task_id]
             self._change(task_id, status="blocked", blockers=["given up"])
             return

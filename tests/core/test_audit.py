@@ -142,6 +142,18 @@ def test_five_silent_deaths_pass_with_the_blocked_task_at_their_end() -> None:
     assert audited(story.events) is None
 
 
+def claimed_anew() -> Story:
+    """Five have vanished, a rollback hands the task out once more, and its holder claims again what it holds."""
+    story = given(create_goal("goal"), add_task("t"))
+    for n in range(5):
+        story = story.when(claim(f"agent-{n}")).later(90)
+    return story.when(rollback(2)).when(claim("ada")).when(claim("ada", "t")).then_event("task_claimed")
+
+
+def test_a_claim_that_its_holder_has_anew_passes_also_where_five_had_vanished() -> None:
+    assert audited(claimed_anew().events) is None
+
+
 def test_a_rollback_passes_and_one_to_another_state_than_it_names_does_not() -> None:
     story = given(*WORK, start_task("a"), complete_task("a"), rollback(3), start_task("a"), rollback(5))
     assert audited(story.events) is None

@@ -358,6 +358,16 @@ def test_the_fifth_can_be_found_gone_by_another_decision_than_a_claim() -> None:
     assert "voided" not in after.payload
 
 
+def test_who_claims_anew_what_it_holds_has_not_vanished() -> None:
+    """After a rollback to before it was started, a task is handed out once more, whatever was counted."""
+    story = died(SILENT_DEATHS_MAX).when(rollback(3))
+    assert (story.task("a")["status"], story.deaths("a")) == ("todo", SILENT_DEATHS_MAX)
+    story = gives(story, "a", "cyd")
+    again = story.when(claim("cyd", "a"))
+    assert [gone["reason"] for gone in again.payload["voided"]] == ["replaced"]
+    again.at(again.expiry("a")).when(claim("cyd", "a")).then_event("task_blocked")
+
+
 def test_deaths_that_are_counted_while_nobody_holds_anything_are_reset_too() -> None:
     story = died(3).when(acquire("ada", TTL)).when(release(4))
     assert (story.deaths("a"), len(story.state.grants)) == (3, 0)

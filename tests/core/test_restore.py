@@ -8,6 +8,7 @@ import pytest
 from continuity import codec
 from continuity.core import canonical, seal
 from continuity.core.ids import ZERO_HASH
+from continuity.core.limits import IDEMPOTENCY_WINDOW_EVENTS
 from continuity.core.records import LOG_FIELDS, Event
 from continuity.core.restore import restore
 from continuity.core.seal import Damaged
@@ -23,6 +24,7 @@ from tests.spec import (
     complete_step,
     complete_task,
     create_goal,
+    entity,
     fail_step,
     given,
     pause_task,
@@ -84,6 +86,18 @@ def test_all_events_give_the_state() -> None:
 def test_on_top_of_any_base(split: int) -> None:
     base = restore(WORKFLOW, EVENTS[:split])
     assert restore(WORKFLOW, EVENTS[split:], base) == STORY.state
+
+
+def test_a_grant_whose_id_has_moved_on_to_another_task_is_found_there() -> None:
+    """A claim that is repeated when its id is forgotten and its first grant gone: one id, and a second task."""
+    asked = claim("ada", name="mine")
+    story = given(create_goal("goal"), add_task("a"), add_task("b"), claim("bob", "b"), asked)
+    story = story.when(release(1)).when(under(2, pause_task("a"))).when(release(2))
+    for n in range(IDEMPOTENCY_WINDOW_EVENTS):
+        story = story.when(set_goal_priority("goal", n))
+    story = story.when(asked)
+    assert list(story.state.grants) == [entity("b")]
+    assert restore(WORKFLOW, story.events[5:], restore(WORKFLOW, story.events[:5])) == story.state
 
 
 def test_the_logs_own_fields_are_not_of_the_fact() -> None:

@@ -155,9 +155,9 @@ def check_rules(s: Json, e: Json, p: Json) -> None:  # section 20
         need(p["grant_id"] == new, p["expires_at"] == instant(e["timestamp"] + p["ttl_seconds"] * 10**6),
              (task_id is None) == (kind == "lease_acquired"), {g["token"] for g in other} <= gone)
     if kind == "task_claimed":
-        n = s["silent_deaths"].get(task_id, 0) + ((task_id, "expired") in [(v["task_id"], v["reason"]) for v in voided])
+        n = sum({"expired": 1, "replaced": -(2**53)}[each["reason"]] for each in voided if each["task_id"] == task_id)
         need(("from_status" in p) == (status == "todo"), ready if status == "todo" else status == "doing",
-             goal["status"] == "active", status == "todo" or n < 5)
+             goal["status"] == "active", status == "todo" or s["silent_deaths"].get(task_id, 0) + n < 5)
     step: Json = s["steps"].get(p.get("step_id"), {"attempts": [{"attempt_id": 0, "token": None}], "status": None})
     last = step["attempts"][-1]
     if kind == "step_begun":

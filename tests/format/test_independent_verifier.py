@@ -90,6 +90,11 @@ def test_both_pass_whatever_is_decided(tmp_path: Path) -> None:
         assert ours(tmp_path / "f", raw) == independent_verifier.verify(raw) == (True, 0)
 
 
+def test_both_pass_a_claim_that_its_holder_has_anew_where_five_had_vanished(tmp_path: Path) -> None:
+    raw = packed(lines_of(forgeries.claimed_anew().events))
+    assert ours(tmp_path / "f", raw) == independent_verifier.verify(raw) == (True, 0)
+
+
 @pytest.mark.parametrize("seq", [1, 4, 8])
 def test_both_pass_a_fork_on_its_base_and_on_no_other(tmp_path: Path, seq: int) -> None:
     fork, base = forgeries.forked_project(seq)

@@ -62,15 +62,23 @@ def run(seeds: Iterable[int]) -> Outcome:
     """One after the other, in this process."""
     outcome = NONE
     for seed in seeds:
-        try:
-            outcome += Outcome(1, [], World(seed).run().counts)
-        except Broken as broken:
-            outcome += Outcome(1, [Violation(seed, broken.checker, str(broken))], Counter())
-        except Exception as error:  # noqa: BLE001 - a crash of the product is a finding like any other
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            detail = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119
-            outcome += Outcome(1, [Violation(seed, "crash", detail)], Counter())
+        world = World(seed)
+        broken = violation(world)
+        outcome += Outcome(1, [broken], Counter()) if broken else Outcome(1, [], world.counts)
     return outcome
+
+
+def violation(world: World) -> Violation | None:
+    """Run it, and say how it broke. A crash of the product is a finding like any other."""
+    try:
+        world.run()
+    except Broken as broken:
+        return Violation(world.seed, broken.checker, str(broken))
+    except Exception as error:  # noqa: BLE001
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119
+        return Violation(world.seed, "crash", detail)
+    return None
 
 
 def run_in_parallel(

@@ -196,7 +196,7 @@ def nobody_is_replaced_before_the_expiry_that_was_promised(world: "World") -> No
 
 def five_silent_deaths_block(world: "World") -> None:
     """A task whose holders have vanished five times in a row, without a sign of life, is blocked and not handed out;
-    and not before."""
+    and not before. Who claims anew what it holds has not vanished."""
     for fact, payload, holding in told_in_full(world):
         task_id, kind = payload.get("task_id"), fact.event["event_type"]
         blocks = kind == "task_blocked" and is_given_up(payload)
@@ -205,7 +205,8 @@ def five_silent_deaths_block(world: "World") -> None:
         after = Holding(dict(holding.held), set(holding.ended), dict(holding.deaths))
         for gone in payload.get("voided", ()):
             after._gone(gone)
-        too_many = after.deaths.get(task_id, 0) >= SILENT_DEATHS_MAX
+        is_there = (task_id, "replaced") in [(gone["task_id"], gone["reason"]) for gone in payload.get("voided", ())]
+        too_many = after.deaths.get(task_id, 0) >= SILENT_DEATHS_MAX and not is_there
         was_doing = "from_status" not in payload
         if too_many != blocks and (was_doing or blocks):
             raise Broken(five_silent_deaths_block, f"{fact.place}: {kind} after {after.deaths.get(task_id, 0)} deaths")

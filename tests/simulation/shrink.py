@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from tests.simulation.broken import Broken
+from tests.simulation.campaign import violation
 from tests.simulation.faults import FAULTS
-from tests.simulation.world import STEPS, World
+from tests.simulation.world import World
 
 NAMES = tuple(dict.fromkeys(fault.__name__ for fault in FAULTS))
 
@@ -25,7 +25,7 @@ def shrink(seed: int) -> Shrunk | None:
     found = _broken(seed, None, frozenset())
     if found is None:
         return None
-    steps = _fewest_steps(seed, frozenset(), found)
+    steps = _fewest_steps(seed, frozenset(), found, most=found.steps)
     without: frozenset[str] = frozenset()
     for name in NAMES:
         tried = without | {name}
@@ -38,7 +38,7 @@ def shrink(seed: int) -> Shrunk | None:
     return last
 
 
-def _fewest_steps(seed: int, without: frozenset[str], found: Shrunk, most: int = 4 * STEPS) -> int:
+def _fewest_steps(seed: int, without: frozenset[str], found: Shrunk, most: int) -> int:
     """By halves: a run that is cut off later need not break, so it is a short one and not the shortest."""
     low, high = 0, most
     while low < high:
@@ -53,8 +53,5 @@ def _fewest_steps(seed: int, without: frozenset[str], found: Shrunk, most: int =
 
 def _broken(seed: int, steps: int | None, without: frozenset[str]) -> Shrunk | None:
     world = World(seed, without=without) if steps is None else World(seed, steps, 0, without)
-    try:
-        world.run()
-    except Broken as broken:
-        return Shrunk(seed, world.step, without, broken.checker, str(broken), world.trace)
-    return None
+    found = violation(world)
+    return found and Shrunk(seed, world.step, without, found.checker, found.detail, world.trace)

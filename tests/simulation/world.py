@@ -58,6 +58,7 @@ class World:
     def __init__(
         self, seed: int, steps: int = STEPS, commands_min: int = COMMANDS_MIN, without: frozenset[str] = frozenset()
     ) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.steps = steps
         self.commands_min = commands_min

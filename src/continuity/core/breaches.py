@@ -10,7 +10,7 @@ from typing import Any, Final
 from continuity.core import transitions as table
 from continuity.core.decide import OPERATOR_KINDS, PRINTABLE
 from continuity.core.fields import DIGEST_TEXT
-from continuity.core.grants import ACTING, GRANTING, KEEP_FAILING, WORKFLOW
+from continuity.core.grants import ACTING, GRANTING, KEEP_FAILING, WORKFLOW, how_ended
 from continuity.core.ids import NIL, UUID_TEXT, entity_id, event_id, instant, micros_of, workflow_id
 from continuity.core.limits import JSON_INTEGER_MAX, SILENT_DEATHS_MAX
 from continuity.core.liveness import SECOND
@@ -238,14 +238,14 @@ def _claimed(before: State, event: Event, payload: Payload) -> Iterator[Breach]:
     yield from _started(before, event, payload) if status == "todo" else ()
     if before.goals[event["goal_id"]]["status"] != "active":  # type: ignore[index]
         yield "goal_id", "its goal is not active"
-    if _deaths(before, payload) >= SILENT_DEATHS_MAX and status == "doing":
+    end = how_ended(payload.get("voided", ()), payload["task_id"])
+    if status == "doing" and end != "replaced" and _deaths(before, payload["task_id"], end) >= SILENT_DEATHS_MAX:
         yield "payload", f"{SILENT_DEATHS_MAX} holders had vanished: the task had to be blocked"
 
 
-def _deaths(before: State, payload: Payload) -> int:
-    task_id = payload["task_id"]
+def _deaths(before: State, task_id: str, end: str | None) -> int:
     known: int = before.silent_deaths.get(task_id, 0)
-    if any(gone["task_id"] == task_id and gone["reason"] == "expired" for gone in payload.get("voided", ())):
+    if end == "expired":
         return 0 if before.grants[task_id]["acted"] else known + 1
     return known
 

@@ -4,7 +4,7 @@ A lease holds the workflow, a claim one task; both are grants with a fencing tok
 The token decides whether a command counts. The clock only decides who may take over. (Design, section 2.)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -107,8 +107,10 @@ def claim(context: Context, body: commands.ClaimTask) -> Draft:
     if holder is not None:
         voided.append(_taken(holder, now, liveness, own=holder["owner_id"] == body.owner_id))
     _check_claimable(state, task)
-    deaths = _deaths_after(state, task_id) if _died(voided, task_id) else state.silent_deaths.get(task_id, 0)
-    if task["status"] == "doing" and deaths >= limits.SILENT_DEATHS_MAX:
+    end = how_ended(voided, task_id)
+    deaths = _deaths_after(state, task_id) if end == "expired" else state.silent_deaths.get(task_id, 0)
+    # Who claims anew what it has is there: only after a rollback does it meet five deaths that way.
+    if task["status"] == "doing" and deaths >= limits.SILENT_DEATHS_MAX and end != "replaced":
         return _given_up(task, voided)
     grant, payload = _granted(context, body.owner_id, body.ttl_seconds, task_id, voided)
     to_status = "doing" if task["status"] == "todo" else None
@@ -191,6 +193,11 @@ def by_grant_id(state: State, grant_id: str) -> Grant | None:
     return None if key is None else state.grants[key]
 
 
+def how_ended(voided: Iterable[Mapping[str, Any]], task_id: str) -> str | None:
+    """Why an event that voids these grants ends the claim of that task: expired, replaced, or None if it does not."""
+    return next((gone["reason"] for gone in voided if gone["task_id"] == task_id), None)
+
+
 def is_asked_for(grant: Grant, body: commands.AcquireLease | commands.ClaimTask) -> bool:
     """Whether a command that comes again asks for what the grant is."""
     if (grant["owner_id"], grant["ttl_seconds"]) != (body.owner_id, body.ttl_seconds):
@@ -259,10 +266,6 @@ def _given_up(task: Mapping[str, Any], voided: list[Voided]) -> Draft:
         {"task_id": task_id, "blocker": blocker} | ({"voided": voided} if voided else {}),
         task["goal_id"], task_id, "doing", "blocked", event_type="task_blocked", result={"token": None},
     )  # fmt: skip
-
-
-def _died(voided: list[Voided], task_id: str) -> bool:
-    return any(each["task_id"] == task_id and each["reason"] == "expired" for each in voided)
 
 
 def _deaths_after(state: State, task_id: str) -> int:

@@ -70,7 +70,10 @@ class Lookup(NamedTuple):
             return self
         tokens, grant_ids = self.tokens, self.grant_ids
         if before is not None:
-            tokens, grant_ids = tokens.remove(before["token"]), grant_ids.remove(before["grant_id"])
+            tokens = tokens.remove(before["token"])
+            # A claim that was repeated long after can have moved on to another task, with its id, in the same changes.
+            if grant_ids.get(before["grant_id"]) == key:
+                grant_ids = grant_ids.remove(before["grant_id"])
         if after is not None:
             tokens, grant_ids = tokens.insert(after["token"], key), grant_ids.insert(after["grant_id"], key)
         return self._replace(tokens=tokens, grant_ids=grant_ids)
