@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation import planting
+from tests.simulation import planting, progress
 from tests.simulation.campaign import Outcome, run_in_parallel
 from tests.simulation.report import page, planted_page
 from tests.simulation.shrink import shrink
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until-broken", action="store_true", help="end at the first seed that breaks")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a broken seed short, and show its trace")
     parser.add_argument("--planted", nargs="*", metavar="NAME", help="plant the bugs one by one; see which are caught")
+    parser.add_argument("--progress", type=Path, metavar="FILE", help="keep it there, and go on from what is there")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the page as well")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     return parser
@@ -60,18 +61,27 @@ def _range(text: str) -> range:
 
 
 def _simulate(asked: argparse.Namespace, console: Console) -> int:
+    try:
+        before = progress.load(asked.progress, asked.seeds) if asked.progress else progress.Progress()
+    except progress.OtherCampaign as error:
+        console.print(str(error))
+        return 2
     began = time.monotonic()
     interrupted = Event()
-    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    usual = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     with console.status("simulating") as status:
 
         def enough(so_far: Outcome) -> bool:
+            so_far = before.outcome + so_far
             broken = f", {len(so_far.violations)} broke" if so_far.violations else ""
             status.update(f"{so_far.runs:,} of {len(asked.seeds):,} worlds{broken}")
             return interrupted.is_set() or (asked.until_broken and bool(so_far.violations))
 
-        outcome = run_in_parallel(asked.seeds, asked.processes, enough)
-    seconds = round(time.monotonic() - began, 1)
+        outcome = before.outcome + run_in_parallel(asked.seeds[before.outcome.runs :], asked.processes, enough)
+    signal.signal(signal.SIGINT, usual)
+    seconds = round(before.seconds + time.monotonic() - began, 1)
+    if asked.progress:
+        progress.save(asked.progress, asked.seeds, progress.Progress(outcome, seconds))
     if asked.report:
         asked.report.write_text(page(outcome, asked.seeds[: outcome.runs], seconds), encoding="utf-8")
     if asked.json:

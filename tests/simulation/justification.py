@@ -165,20 +165,26 @@ def origin_of(world: "World", workflow_id: str) -> str | None:
     return first.payload.get("origin_workflow_id") if first is not None else None
 
 
+def _is_rotten(world: "World", workflow_id: str | None) -> bool:
+    """Whether its rows, or those of a project that it stands on, were damaged at some time."""
+    while workflow_id is not None and workflow_id not in world.ever_rotten:
+        workflow_id = origin_of(world, workflow_id)
+    return workflow_id is not None
+
+
 def _was_out(world: "World", command: Command, batch: Batch, code: str) -> bool:
     """The database away, rotten, behind what this owner saw of it, or behind a small tail; or the chain is damaged."""
     workflow_id, looks = command.workflow_id, batch.looks
     if code == "workflow_stopped":
         return workflow_id in world.truth.stopped
     if code == "integrity":
-        return (older := origin(command)) is not None and older[0] in world.ever_rotten
+        return (older := origin(command)) is not None and _is_rotten(world, older[0])
     return (
         (workflow_id in looks.asked and looks.was_away)
         or workflow_id in looks.unread
         or ((older := origin(command)) is not None and older[0] in looks.unread)
         or any(position < batch.seen for position in looks.fetched)
         or (world.tail_bytes_max < TAIL_BYTES_MAX and any(position < batch.tail_start for position in looks.fetched))
-        or workflow_id in world.ever_rotten
-        or origin_of(world, workflow_id) in world.ever_rotten
+        or _is_rotten(world, workflow_id)
         or workflow_id in world.truth.stopped
     )

@@ -3,16 +3,19 @@
 `./dev simulate` runs other seeds, makes one that breaks short, and plants bugs. Same seed, same bytes.
 """
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from continuity.processors import Sequencer
-from tests.simulation import planting, shrink
+from tests.simulation import planting, progress, shrink
+from tests.simulation.__main__ import main
 from tests.simulation.campaign import Outcome, run, run_in_parallel
 from tests.simulation.checkers import AT_THE_END
 from tests.simulation.faults import FAULTS
@@ -94,6 +97,25 @@ def test_a_campaign_that_is_ended_early_says_what_came_of_the_first_seeds() -> N
     ended = run_in_parallel(range(1_000), 1, lambda _: True)
     assert ended == run(range(ended.runs))
     assert 0 < ended.runs < 50
+
+
+def test_a_campaign_that_was_interrupted_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def campaign(*arguments: str) -> dict[str, Any]:
+        assert main([*arguments, "--processes", "1", "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return {name: found[name] for name in ("runs", "faults", "states")}
+
+    kept = ("--progress", str(tmp_path / "kept.json"))
+    assert campaign("--seeds", "3..4", *kept)["runs"] == 2
+    whole = campaign("--seeds", "3..6")
+    assert campaign("--seeds", "3..6", *kept) == whole
+    assert campaign("--seeds", "3..6", *kept) == whole, "nothing is left to do"
+    assert main(["--seeds", "3..5", *kept]) == 2, "of more seeds than it is asked for"
+    assert main(["--seeds", "4..9", *kept]) == 2, "of others"
+    monkeypatch.setattr(progress, "code", lambda: "another")
+    assert main(["--seeds", "3..6", *kept]) == 2, "of worlds as other code made them"
 
 
 def test_a_world_is_of_some_size() -> None:
