@@ -23,7 +23,7 @@ from continuity.config import Settings
 from tests import containers
 from tests.eventually import eventually as wait_until
 
-hypothesis.settings.register_profile("long", max_examples=12_500)
+hypothesis.settings.register_profile("long", max_examples=6_000)
 RUN = secrets.token_hex(3)
 NUMBERS = itertools.count(1)
 

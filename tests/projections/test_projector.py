@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from continuity import postgres, topics
+from continuity import kafka, postgres, topics
 from continuity.api import assembly
 from continuity.api.reads import _statement
 from continuity.codec import encode_event
@@ -142,8 +142,9 @@ def test_another_events_topic_is_refused(settings: Settings):
     projector.open()
     caught_up(projector, log)
     projector.close()
+    former, _ = kafka.topic_id(settings, settings.events_topic)
     topics.delete(settings)
-    eventually(lambda: made_again(settings), 20, "the topics are made again")
+    eventually(lambda: made_again(settings, former), 20, "the topics are made again")
     with pytest.raises(ConfigError, match="is not the one"):
         projector.open()
     projector.close()
@@ -163,13 +164,13 @@ def test_a_log_that_has_lost_its_end_is_refused(settings: Settings):
     projector.close()
 
 
-def made_again(settings: Settings) -> bool:
+def made_again(settings: Settings, former: str) -> bool:
     try:
         topics.create(settings)
         topics.check(settings)
+        return kafka.topic_id(settings, settings.events_topic)[0] != former
     except Exception:  # noqa: BLE001 - the broker deletes at its own pace
         return False
-    return True
 
 
 def test_the_service_survives_kill_9_and_ends_on_sigterm(settings: Settings):

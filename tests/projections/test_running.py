@@ -63,3 +63,11 @@ def test_a_step_that_waited_for_its_work_is_followed_by_the_next_at_once(clock: 
     reader = Reader(clock, 0.2, 0.03, 0.001)
     running.keep_going(reader, clock, pace_seconds=0.02)
     assert reader.begun == [0.0, 0.2, 0.23]
+
+
+def test_what_was_not_used_is_saved_up_for_a_burst(clock: Clock) -> None:
+    reader = Reader(clock, *[0.001] * 6, 0.05, *[0.001] * 3)
+    running.keep_going(reader, clock, pace_seconds=0.02, burst=3)
+    at_once, paced, long = [0.0, 0.001, 0.002, 0.003], [0.02, 0.04], [0.06]
+    after_it = [0.11, 0.111, 0.12]  # by then those of 0.08 and 0.10 are due
+    assert reader.begun == at_once + paced + long + after_it

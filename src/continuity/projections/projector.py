@@ -32,7 +32,8 @@ from continuity.service import Health
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 POLL_SECONDS: Final = 0.2
-PACE_SECONDS: Final = 0.02
+PACE_SECONDS: Final = 0.05
+BURST: Final = 10
 """A transaction of one event costs as much as one of ten. Where many come one by one, this leaves the processor to
 those who write them; a reader that waits for its own write waits so much longer, and only then."""
 STATEMENT_SECONDS_MAX: Final = 30
@@ -151,6 +152,7 @@ class Projector:
             on_step=self._report,
             on_pause=lambda error: self._health.set(ready=False, detail=error.detail),
             pace_seconds=PACE_SECONDS,
+            burst=BURST,
         )
 
     # One batch.

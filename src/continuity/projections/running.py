@@ -43,12 +43,15 @@ def keep_going(
     on_step: Callable[[], None] = lambda: None,
     on_pause: Callable[[Retryable], None] = lambda _: None,
     pace_seconds: float = 0,
+    burst: int = 0,
 ) -> None:
     """Step until `stop` is set; a started piece of work is finished. Retries what is Retryable, raises the rest.
 
-    Steps begin at least `pace_seconds` apart, in which a step's waiting for work counts: who was idle starts at once.
+    Steps begin `pace_seconds` apart, in which a step's waiting for work counts: who was idle starts at once. What they
+    were further apart is saved up, for `burst` steps that begin sooner.
     """
     failures = 0
+    due = 0.0
     try:
         while not stop.is_set():
             began = time.monotonic()
@@ -66,7 +69,8 @@ def keep_going(
             else:
                 failures = 0
                 on_step()
-                if (rest := began + pace_seconds - time.monotonic()) > 0:
+                due = max(due, began) + pace_seconds
+                if (rest := due - burst * pace_seconds - time.monotonic()) > 0:
                     stop.wait(rest)
     finally:
         reading.close()
