@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from continuity import files
 from tests.simulation.campaign import NONE, Outcome, Violation
 
 ROOT = Path(__file__).parents[2]
@@ -39,16 +40,14 @@ def load(path: Path, seeds: range) -> Progress:
 
 
 def save(path: Path, seeds: range, progress: Progress) -> None:
-    """Write the file, which is whole at any moment."""
+    """Write the file."""
     kept = {"code": code(), "first_seed": seeds[0], "seconds": progress.seconds} | progress.outcome._asdict()
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(kept), encoding="utf-8")
-    draft.replace(path)
+    files.replace(path, json.dumps(kept).encode())
 
 
 @cache
 def code() -> str:
     """The digest of all of the project's code that is loaded, as it was when the campaign began."""
-    files = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    own = sorted(file for file in files if file.is_relative_to(ROOT) and ".venv" not in file.parts)
+    loaded = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    own = sorted(file for file in loaded if file.is_relative_to(ROOT) and ".venv" not in file.parts)
     return sha256(b"".join(sha256(file.read_bytes()).digest() for file in own)).hexdigest()
