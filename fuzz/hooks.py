@@ -64,6 +64,9 @@ def _placed(case: schemathesis.Case, place: Known | None, more: Sequence[dict[st
         if values := copy(getattr(case, name)):
             put(place, values)
             setattr(case, name, values)
+    if place and "min_seq" in (case.query or {}) and "project" not in {**(case.path_parameters or {}), **case.query}:
+        # That the one counts in the other the document says in words only.
+        case.query = {**case.query, "project": place["project"]}
     if isinstance(case.body, dict):
         body = dict(case.body)
         facts.put(place, body)

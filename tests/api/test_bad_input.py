@@ -118,6 +118,8 @@ REQUESTS = [
     ("GET", "/v1/projects/known/events?cursor=bmFtZTpwMQ==", None, {}, 422, "invalid_field", "cursor"),
     ("GET", "/v1/commands/7", None, {}, 422, "invalid_field", "command_id"),
     ("GET", f"/v1/commands/{uuid.UUID(int=5)}", None, {}, 404, "unknown_command_id", str(uuid.UUID(int=5))),
+    ("GET", f"/v1/commands/{uuid.UUID(int=5)}?min_seq=1", None, {}, 422, "invalid_field", "project"),
+    ("GET", f"/v1/commands/{uuid.UUID(int=5)}?project=known&min_seq=9", None, {}, 503, "not_yet", "behind"),
     ("GET", "/v1/projects/unknown/next-step", None, {}, 404, "unknown_project", "unknown"),
     ("GET", "/v1/projects/unknown/state", None, {}, 404, "unknown_project", "unknown"),
     ("GET", "/v1/projects/unknown/events", None, {}, 404, "unknown_project", "unknown"),

@@ -131,6 +131,21 @@ def test_the_outcome_of_a_command_can_be_asked(work):
         work.command_outcome("b" + ID[1:])
 
 
+def test_the_outcome_of_what_was_just_written_is_looked_for_once_reads_show_it(work, stage, monkeypatch):
+    written = work.create_goal("Ship", 1)["command_id"]
+    shown = set()
+
+    async def head_seq(tenant, project, *, min_seq):
+        shown.add((project, min_seq))
+
+    async def command(tenant, command_id):
+        return {"command_id": command_id, "status": "accepted"} if shown == {("known", 1)} else None
+
+    monkeypatch.setattr(stage.reads, "head_seq", head_seq)
+    monkeypatch.setattr(stage.reads, "command", command)
+    assert work.command_outcome(written)["status"] == "accepted"
+
+
 def test_a_refusal_is_raised_with_its_fix(work, stage):
     stage.commands.refuse_with = ("illegal_transition", "Task 7 is todo.")
     with pytest.raises(continuity.IllegalTransition, match="Task 7") as caught:

@@ -61,6 +61,10 @@ _QUERY_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "string", "enum": list(WAITS), "default": "committed"},
         "`durable`: the command is recorded (202). `committed`: its event is confirmed. `materialized`: reads see it.",
     ),
+    "project": (
+        _PATH_PARAMETERS["project"],
+        "The project that `min_seq` counts in, where the path names none. Required with `min_seq`.",
+    ),
     "min_seq": (_COUNT, "Wait, bounded, until the answer includes the event of this number (read your writes)."),
     "limit": ({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}, "Entries of a page."),
     "at_seq": (_SEQ, "As it was after the event of this number."),

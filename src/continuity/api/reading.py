@@ -10,12 +10,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from continuity.answers import CommandOutcome
 from continuity.api import incoming
 from continuity.api.fleet import Fleet
 from continuity.api.gate import Handler
 from continuity.api.looking import Looking
 from continuity.api.ports import ReadPort
-from continuity.api.problems import Problem
+from continuity.api.problems import Problem, refuse
 from continuity.core import canonical
 from continuity.core.ids import instant
 from continuity.core.records import LOG_FIELDS, Event
@@ -111,14 +112,26 @@ class Reader:
 
     async def command(self, request: Request, caller: Caller) -> Response:
         """What became of a command, for whoever lost the answer; also a refusal is told with status 200."""
-        incoming.parameters(request, ())
+        given = incoming.parameters(request, ("project", "min_seq"))
         command_id = incoming.identifier("command_id", request.path_params["command_id"])
-        outcome = await self._reads.command(caller.tenant, command_id)
-        if outcome is None and (sent_as := await self._fleet.sent_as(caller.tenant, command_id)) is not None:
-            outcome = await self._reads.command(caller.tenant, sent_as)
+        min_seq = incoming.number(given, "min_seq", 0)
+        if "project" in given:
+            project = incoming.project_name(given["project"])
+        elif min_seq:
+            refuse("min_seq", "needs `project`: events are numbered in each project.")
+        outcome = await self._outcome(caller.tenant, command_id)
+        if outcome is None and min_seq:
+            await self._reads.head_seq(caller.tenant, project, min_seq=min_seq)
+            outcome = await self._outcome(caller.tenant, command_id)
         if outcome is None:
             raise Problem("unknown_command_id", f"No command {command_id} is known here.", command_id=command_id)
         return Response(orjson.dumps(outcome | {"command_id": command_id}), HTTPStatus.OK, media_type=JSON)
+
+    async def _outcome(self, tenant: str, command_id: str) -> CommandOutcome | None:
+        outcome = await self._reads.command(tenant, command_id)
+        if outcome is None and (sent_as := await self._fleet.sent_as(tenant, command_id)) is not None:
+            outcome = await self._reads.command(tenant, sent_as)
+        return outcome
 
 
 def event_document(event: Event) -> dict[str, Any]:

@@ -144,9 +144,9 @@ READS: tuple[Read, ...] = (
         (),
     ),
     Read(
-        "command", "/v1/commands/{command_id}", (), "CommandOutcome",
+        "command", "/v1/commands/{command_id}", ("project", "min_seq"), "CommandOutcome",
         "What became of a command: accepted, refused, or not known here (yet).",
-        ("unknown_command_id",),
+        ("unknown_command_id", "not_yet"),
     ),
 )  # fmt: skip
 

@@ -213,8 +213,10 @@ class Wire:
         return cast("ProjectPage", (yield from self._exchange("GET", f"/v1/projects{query}", {}, None, None)))
 
     def outcome(self, command_id: str) -> Steps[CommandOutcome]:
-        """Ask what became of a command."""
-        path = f"/v1/commands/{paths.segment(command_id)}"
+        """Ask what became of a command: whoever was told that it is in the project's journal finds it there."""
+        seen = self._seen.get(self.project, 0)
+        query = {"project": self.project, "min_seq": seen} if seen else {}
+        path = f"/v1/commands/{paths.segment(command_id)}{paths.queried(query)}"
         return cast("CommandOutcome", (yield from self._exchange("GET", path, {}, None, None)))
 
     def _read(self, project: str, below: str, asked: Mapping[str, Any] | None = None) -> Steps[dict[str, Any]]:
