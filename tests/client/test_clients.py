@@ -135,10 +135,10 @@ def test_the_outcome_of_what_was_just_written_is_looked_for_once_reads_show_it(w
     written = work.create_goal("Ship", 1)["command_id"]
     shown = set()
 
-    async def head_seq(tenant, project, *, min_seq):
+    async def head_seq(_tenant, project, *, min_seq):
         shown.add((project, min_seq))
 
-    async def command(tenant, command_id):
+    async def command(_tenant, command_id):
         return {"command_id": command_id, "status": "accepted"} if shown == {("known", 1)} else None
 
     monkeypatch.setattr(stage.reads, "head_seq", head_seq)

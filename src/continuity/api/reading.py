@@ -115,12 +115,11 @@ class Reader:
         given = incoming.parameters(request, ("project", "min_seq"))
         command_id = incoming.identifier("command_id", request.path_params["command_id"])
         min_seq = incoming.number(given, "min_seq", 0)
-        if "project" in given:
-            project = incoming.project_name(given["project"])
-        elif min_seq:
+        project = incoming.project_name(given["project"]) if "project" in given else None
+        if min_seq and project is None:
             refuse("min_seq", "needs `project`: events are numbered in each project.")
         outcome = await self._outcome(caller.tenant, command_id)
-        if outcome is None and min_seq:
+        if outcome is None and project is not None:
             await self._reads.head_seq(caller.tenant, project, min_seq=min_seq)
             outcome = await self._outcome(caller.tenant, command_id)
         if outcome is None:
