@@ -91,8 +91,9 @@ def page(found: Medians, left_out: Mapping[str, str], effort: Effort, machine: s
         if any(operation == each for each, _ in found)
     ]
     how = (
-        f"Medians of {effort.turns} turns of {effort.measured:g} s for each concurrency. In a turn each system runs"
-        " alone, and the next turn begins with another one. Everything is synced to disk before it is acknowledged:"
+        f"Medians of {effort.turns} turns of {effort.measured:g} s for each concurrency, in the middle of a load that"
+        " goes on: what ends in that time is counted. In a turn each system runs alone, and the next turn begins with"
+        " another one. Everything is synced to disk before it is acknowledged:"
         " our topics with `flush.messages=1`, Postgres with `fsync` and `synchronous_commit`, Restate's log with its"
         f" write-ahead log synced. Each change brings {PAYLOAD_BYTES} bytes of state to one of {OBJECTS} objects; each"
         " caller has objects of its own and one call on the way. Callers, servers and databases share the machine's"

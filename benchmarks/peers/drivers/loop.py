@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 OBJECTS = 256
@@ -58,10 +58,11 @@ def own(caller: int, callers: int, number: int) -> int:
 async def run(plan: Plan, operations: Mapping[str, Call]) -> None:
     """Measure operations that are awaited."""
     for each in plan.measurements:
-        call = operations[each.operation]
-        await _awaited(each.concurrency, each.warm_up_seconds, call)
-        if each.seconds:  # else a warm-up on its own
-            _print(each, *await _awaited(each.concurrency, each.seconds, call))
+        watch = _Watch(each)
+        await asyncio.gather(
+            *(_awaited(index, each.concurrency, operations[each.operation], watch) for index in range(each.concurrency))
+        )
+        watch.print()
 
 
 def run_in_threads(
@@ -69,40 +70,69 @@ def run_in_threads(
 ) -> None:
     """Measure operations that block, one thread a caller."""
     for each in plan.measurements:
-        call, outside = operations[each.operation], (around or {}).get(each.operation, _nothing)
-        _threaded(each.concurrency, each.warm_up_seconds, call, outside)
-        if each.seconds:
-            _print(each, *_threaded(each.concurrency, each.seconds, call, outside))
+        watch = _Watch(each)
+        _threaded(each.concurrency, operations[each.operation], (around or {}).get(each.operation, _nothing), watch)
+        watch.print()
 
 
-async def _awaited(callers: int, seconds: float, call: Call) -> tuple[list[float], float]:
-    durations: list[float] = []
-    began = time.perf_counter()
-    end = began + seconds
+class _Watch:
+    """Times the calls of all callers of a measurement, which begins in the middle of them, as it ends.
 
-    async def caller(index: int) -> None:
-        number = 0
-        while (now := time.perf_counter()) < end:
-            await call(index, own(index, callers, number))
-            durations.append(time.perf_counter() - now)
-            number += 1
+    What a system does in a second is what ends within it. A caller whose call takes long, or hangs, is missing from
+    then on, and is no reason to say that the others were slow.
+    """
 
-    await asyncio.gather(*map(caller, range(callers)))
-    return durations, time.perf_counter() - began
+    def __init__(self, asked: Measurement) -> None:
+        self._asked = asked
+        self._from = time.perf_counter() + asked.warm_up_seconds
+        self._until = self._from + asked.seconds
+        self._calls: list[tuple[float, float]] = []
+
+    def is_open(self) -> bool:
+        """Whether there is time for another call."""
+        return time.perf_counter() < self._until
+
+    def ended(self, began: float) -> None:
+        """A call that began then has ended now."""
+        self._calls.append((began, time.perf_counter()))
+
+    def print(self) -> None:
+        """The figures, unless it was a warm-up on its own. One that ended too late to count is in the times."""
+        if not self._asked.seconds:
+            return
+        ordered = sorted(ended - began for began, ended in self._calls if ended >= self._from)
+        if not ordered:
+            raise RuntimeError(f"{self._asked.operation}: no call ended in the time that was measured")
+        seen = {
+            "operation": self._asked.operation,
+            "concurrency": self._asked.concurrency,
+            "count": sum(self._from <= ended < self._until for _, ended in self._calls),
+            "seconds": self._asked.seconds,
+            "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 4),
+            "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 4),
+        }
+        print(json.dumps(seen), flush=True)
 
 
-def _threaded(callers: int, seconds: float, call: BlockingCall, around: Around) -> tuple[list[float], float]:
-    durations: list[float] = []
+async def _awaited(index: int, callers: int, call: Call, watch: _Watch) -> None:
+    number = 0
+    while watch.is_open():
+        began = time.perf_counter()
+        await call(index, own(index, callers, number))
+        watch.ended(began)
+        number += 1
+
+
+def _threaded(callers: int, call: BlockingCall, around: Around, watch: _Watch) -> None:
     failures: list[BaseException] = []
-    began = time.perf_counter()
-    end = began + seconds
 
     def caller(index: int) -> None:
         def calls() -> None:
             number = 0
-            while (now := time.perf_counter()) < end:
+            while watch.is_open():
+                began = time.perf_counter()
                 call(index, own(index, callers, number))
-                durations.append(time.perf_counter() - now)
+                watch.ended(began)
                 number += 1
 
         try:
@@ -117,24 +147,10 @@ def _threaded(callers: int, seconds: float, call: BlockingCall, around: Around) 
         thread.join()
     if failures:
         raise failures[0]
-    return durations, time.perf_counter() - began
 
 
 def _nothing(calls: Callable[[], None]) -> None:
     calls()
-
-
-def _print(asked: Measurement, durations: Sequence[float], elapsed: float) -> None:
-    ordered = sorted(durations)
-    seen = {
-        "operation": asked.operation,
-        "concurrency": asked.concurrency,
-        "count": len(ordered),
-        "seconds": round(elapsed, 4),
-        "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 4),
-        "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 4),
-    }
-    print(json.dumps(seen), flush=True)
 
 
 def leave() -> None:
