@@ -16,7 +16,7 @@ TAKES = (1, 1, 1, 1, 100)
 @pytest.fixture
 def clock(monkeypatch):
     seconds = [0.0]
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr("benchmarks.peers.drivers.loop.time.perf_counter", lambda: seconds[0])
     return seconds
 
 

@@ -1,7 +1,11 @@
-"""`python -m continuity.processors`: a sequencer process. SIGTERM drains it; exit code 78 is a configuration fault."""
+"""`python -m continuity.processors`: a sequencer process. SIGTERM drains it.
+
+Exit code 75 asks to be started again, 78 is a configuration fault.
+"""
 
 import gc
 import logging
+import os
 import sys
 from threading import Event
 
@@ -9,7 +13,7 @@ from continuity import blobs, topics
 from continuity.config import Settings
 from continuity.errors import ConfigError, Retryable
 from continuity.processors.breaker import Breaker
-from continuity.processors.loop import Loop
+from continuity.processors.loop import Apart, Loop
 from continuity.processors.metrics import export
 from continuity.processors.store import Store
 from continuity.service import Health, log_to_stderr, serve_health, stop_on_signal
@@ -17,6 +21,8 @@ from continuity.service import Health, log_to_stderr, serve_health, stop_on_sign
 RETRY_SECONDS = 1.0
 EXIT_CONFIGURATION = 78
 """`EX_CONFIG` of sysexits.h: starting again without a change is of no use."""
+EXIT_AGAIN = 75
+"""`EX_TEMPFAIL` of sysexits.h: start again."""
 GARBAGE_THRESHOLD = 50_000
 """A batch makes thousands of objects that die with it, and no cycles (none in 60,000 commands): looking for them every
 700 objects, as Python does by itself, took 11 % of the sequencer's time."""
@@ -41,6 +47,9 @@ def main() -> int:
     except ConfigError as error:
         logging.getLogger("sequencer").error("%s", error)  # noqa: TRY400 - the reason is the message
         return EXIT_CONFIGURATION
+    except Apart as apart:
+        logging.getLogger("sequencer").error("%s It ends, to be started again.", apart)  # noqa: TRY400
+        os._exit(EXIT_AGAIN)  # at once: an orderly end would close what is stuck
     finally:
         close()
     return 0

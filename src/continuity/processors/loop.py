@@ -34,8 +34,14 @@ DELIVERY_POLL_SECONDS = 0.001
 DRAIN_SECONDS = 5.0
 BACKOFF_SECONDS_MIN = 0.05
 BACKOFF_SECONDS_MAX = 5.0
+APART_SECONDS_MAX = 60.0
+"""A group comes to rest in a few seconds. Whom it has not taken in by then, while the broker answers, it never does."""
 
 log = logging.getLogger("sequencer")
+
+
+class Apart(Exception):
+    """The group does not take this process back, and a new one it would: end, and be started again."""
 
 
 class KafkaPartitionLog:
@@ -80,7 +86,7 @@ class _Ownership:
 
 
 class Loop:
-    """One sequencer process. `run` returns after a clean stop; it raises only what a restart cannot mend."""
+    """One sequencer process. `run` returns after a clean stop; it raises what a restart cannot mend, and `Apart`."""
 
     def __init__(self, settings: Settings, store: WorkStore, health: Health) -> None:
         self._settings = settings
@@ -95,7 +101,7 @@ class Loop:
         self._producer: Producer | None = None
         self._failure: str | None = None
         self._leaving: list[Answer] = []
-        self._joined = False
+        self._apart_since: float | None = time.monotonic()
         self.counts: Counter[str] = Counter()
 
     @property
@@ -115,22 +121,30 @@ class Loop:
         )
         try:
             while not stop.is_set():
+                self._check_membership()
                 self._open_due()
                 self._decide(self._receive())
                 self._serve_deliveries()
-        finally:
-            self._drain(list(self._owned))
-            self._answers.flush(DRAIN_SECONDS)
-            self._discard_producer()
-            self._consumer.close()
-            self._questions.close()
+        except Apart:
+            raise  # without leaving: to close what is stuck may take for ever, and there is nothing to give back
+        except BaseException:
+            self._leave()
+            raise
+        self._leave()
+
+    def _leave(self) -> None:
+        self._drain(list(self._owned))
+        self._answers.flush(DRAIN_SECONDS)
+        self._discard_producer()
+        self._consumer.close()
+        self._questions.close()
 
     # Membership
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Nothing is fetched yet: a partition is given to the fetcher once its epoch is open, at the offset to resume.
         consumer.incremental_assign([])
-        self._joined = True
+        self._apart_since = None
         for each in partitions:
             self._owned.setdefault(each.partition, _Ownership(Cache(self._settings.cache_workflows_max)))
         log.info("assigned partitions %s", sorted(self._owned))
@@ -140,7 +154,7 @@ class Loop:
         self._drop(consumer, partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._joined = False
+        self._apart_since = time.monotonic()
         self._health.set(ready=False, detail="the group does not hear from this process: waiting for the broker")
         self._drop(consumer, partitions)
 
@@ -149,6 +163,20 @@ class Loop:
         fetching = [each for each in partitions if (known := owned[each.partition]) and known.is_fetching]
         consumer.incremental_unassign(fetching)
         log.info("gave up partitions %s", sorted(owned))
+
+    def _check_membership(self) -> None:
+        """Raise Apart when the group leaves this process out for no reason that would pass.
+
+        Seen once, after a broker had been stopped for six seconds: the library asked to join no more, for 18 minutes.
+        """
+        if self._apart_since is None or time.monotonic() - self._apart_since < APART_SECONDS_MAX:
+            return
+        self._apart_since = time.monotonic()
+        try:
+            kafka.partitions_of(self._questions, self._settings.commands_topic)
+        except Retryable:
+            return  # the broker is away
+        raise Apart(f"The group has not taken this process in for {APART_SECONDS_MAX:.0f} s, while the broker answers.")
 
     def _drain(self, partitions: Iterable[int]) -> None:
         """Wait, bounded, until what these partitions have on the way is confirmed and answered."""
@@ -165,7 +193,8 @@ class Loop:
         for number, owned in self._owned.items():
             if owned.sequencer is None and owned.due <= now:
                 self._open(number, owned)
-        if self._joined and all(owned.sequencer and owned.sequencer.is_open for owned in self._owned.values()):
+        opened = all(owned.sequencer and owned.sequencer.is_open for owned in self._owned.values())
+        if self._apart_since is None and opened:
             self._health.set(ready=True, detail=f"partitions {sorted(self._owned)}")
 
     def _open(self, number: int, owned: _Ownership) -> None:
