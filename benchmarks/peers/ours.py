@@ -1,4 +1,8 @@
-"""continuity: broker, sequencer, projector, database and two API processes, with projects of ten tasks."""
+"""continuity: broker, sequencer, projector, database and an API process, with projects of ten tasks.
+
+One API process, as `continuity up` starts it. On two cores a second one halves the batches of its neighbour: with it 8
+callers got 407 answers a second instead of 509, and 256 got 1,654 instead of 1,967 (in turn on one machine).
+"""
 
 import json
 import sys
@@ -17,7 +21,7 @@ from continuity.keys import LOCAL_KEY_FILE, ensure_local_key
 
 NAME = "continuity"
 NATIVE = Operation("native", "continuity, native", "`update_checkpoint` by the native client, waiting for *committed*")
-HTTP = Operation("http", "continuity, HTTP", "`PUT …/checkpoint`, answered once it is committed; two API processes")
+HTTP = Operation("http", "continuity, HTTP", "`PUT …/checkpoint`, answered once it is committed")
 OPERATIONS = (NATIVE, HTTP)
 
 
@@ -35,13 +39,13 @@ def running(place: Place) -> Iterator[Mapping[str, Driver]]:
     """All services on topics and a database of their own, and the projects that the callers share out."""
     ensure_local_key(place.settings.data_dir)
     with stack.corner(place.settings) as corner:
-        own, second = (corner.with_values(api_port=port, api_url="") for port in free_ports(2))
+        own = corner.with_values(api_port=free_ports(1)[0], api_url="")
         # The projects are of this block alone; names say so to whoever reads a log.
         plans = [planned(f"{corner.topic_prefix}-{number}") for number in range(OBJECTS)]
-        with stack.services(own, "sequencer", "projector", "api"), stack.services(second, "api"):
+        with stack.services(own, "sequencer", "projector", "api"):
             total = fill(own, (each for _, requests in plans for each in requests))
             wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
-            yield _drivers(place, [own.api_url, second.api_url], own.environment(), [project for project, _ in plans])
+            yield _drivers(place, [own.api_url], own.environment(), [project for project, _ in plans])
 
 
 def _drivers(
