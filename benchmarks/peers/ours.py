@@ -17,6 +17,7 @@ from benchmarks.peers.drivers.loop import OBJECTS
 from benchmarks.peers.peer import Driver, Operation, Place
 from benchmarks.peers.programs import free_ports
 from benchmarks.workload import CHECKPOINT, fill, log_end, planned, wait_until
+from continuity.config import Settings
 from continuity.keys import LOCAL_KEY_FILE, ensure_local_key
 
 NAME = "continuity"
@@ -45,12 +46,10 @@ def running(place: Place) -> Iterator[Mapping[str, Driver]]:
         with stack.services(own, "sequencer", "projector", "api"):
             total = fill(own, (each for _, requests in plans for each in requests))
             wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
-            yield _drivers(place, [own.api_url], own.environment(), [project for project, _ in plans])
+            yield _drivers(place, own, [project for project, _ in plans])
 
 
-def _drivers(
-    place: Place, urls: list[str], environment: dict[str, str], projects: list[tuple[str, list[str]]]
-) -> dict[str, Driver]:
+def _drivers(place: Place, own: Settings, projects: list[tuple[str, list[str]]]) -> dict[str, Driver]:
     known = place.scratch / "projects.json"
     known.write_text(json.dumps(projects), encoding="utf-8")
     paths = place.scratch / "paths.json"
@@ -58,8 +57,8 @@ def _drivers(
     paths.write_text(json.dumps(found), encoding="utf-8")
     python = Path(sys.executable)
     key = str(place.settings.data_dir / LOCAL_KEY_FILE)
-    http = {"urls": urls, "method": "PUT", "paths": str(paths), "body": CHECKPOINT, "key_file": key}
-    native = {"settings": environment, "projects": str(known)}
+    http = {"urls": [own.api_url], "method": "PUT", "paths": str(paths), "body": CHECKPOINT, "key_file": key}
+    native = {"settings": own.environment(), "projects": str(known)}
     return {
         "native": Driver("benchmarks.peers.drivers.drive_continuity", python, native),
         "http": Driver("benchmarks.peers.drivers.drive_http", python, http),
