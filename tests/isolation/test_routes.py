@@ -141,7 +141,7 @@ FIELDS: dict[str, Any] = {
 """A value for each field of a command. A field that is new has none, and the test says so."""
 PARAMETERS: dict[str, str] = {
     "at_seq": "1", "for_owner": "me", "min_seq": "0", "limit": "5", "from_seq": "1", "to_seq": "2", "after_seq": "0",
-    "task_id": "{task_id}", "cursor": "",
+    "task_id": "{task_id}", "cursor": "", "project": "{project}",
 }  # fmt: skip
 
 
