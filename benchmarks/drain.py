@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
 from benchmarks.stack import corner, services
-from benchmarks.workload import checkpoint, fill, log_end, planned, wait_until
+from benchmarks.workload import checkpoint, fill, log_end, planned, projected, wait_until
 from continuity import kafka
 from continuity.config import Settings
 from continuity.producers import Request
@@ -71,12 +71,7 @@ def _decide(own: Settings, total: int) -> float:
 def _project(own: Settings) -> float:
     total = log_end(own, own.events_topic)
     with services(own, "projector"), psycopg.connect(own.postgres_dsn, autocommit=True) as connection:
-
-        def position() -> int:
-            row = connection.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM continuity.projection_offsets")
-            return int(row.fetchone()[0])  # type: ignore[index]
-
-        wait_until(lambda: position() >= WARM_UP, "the projector has begun")
-        first, began = position(), time.perf_counter()
-        wait_until(lambda: position() >= total, "everything is projected")
+        wait_until(lambda: projected(connection) >= WARM_UP, "the projector has begun")
+        first, began = projected(connection), time.perf_counter()
+        wait_until(lambda: projected(connection) >= total, "everything is projected")
         return (total - first) / (time.perf_counter() - began)

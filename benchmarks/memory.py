@@ -7,13 +7,12 @@ resident. All services are fresh, and everything is decided and projected.
 import http.client
 
 import psutil
-import psycopg
 from rich.console import Console
 
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
 from benchmarks.stack import corner, services
-from benchmarks.workload import fill, log_end, planned, wait_until
+from benchmarks.workload import fill, log_end, planned, wait_until, wait_until_projected
 from continuity import embedded
 from continuity.config import Settings
 
@@ -27,7 +26,7 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
     with corner(stack) as own, services(own, "sequencer", "projector", "api") as started:
         total = fill(own, (each for number in range(count) for each in planned(f"warm-{number}")[1]))
         wait_until(lambda: log_end(own, own.replies_topic) >= total, "every command is answered")
-        wait_until(lambda: projected(own) >= log_end(own, own.events_topic), "everything is projected")
+        wait_until_projected(own)
         warm = gauge(own.sequencer_port, "continuity_warm_workflows")
         if warm != count:
             raise RuntimeError(f"{warm:,.0f} workflows are warm, {count:,} were meant to be.")
@@ -45,13 +44,6 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
         Row(f"memory, sequencer, {count:,} warm workflows", found["sequencer"], "MB", "<=", 300),
         Row(f"memory, whole stack, {count:,} warm workflows", sum(found.values()), "MB", "<=", 1_500),
     ]
-
-
-def projected(own: Settings) -> int:
-    """How many records of the events topic the database has."""
-    with psycopg.connect(own.postgres_dsn, autocommit=True) as connection:
-        row = connection.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM continuity.projection_offsets")
-        return int(row.fetchone()[0])  # type: ignore[index]
 
 
 def gauge(port: int, name: str) -> float:

@@ -102,4 +102,4 @@ async def _scheduled(
         await asyncio.sleep(TICK_SECONDS)
     await asyncio.gather(*asked)
     took = time.perf_counter() - began
-    return Part(Latencies.of(durations, took), renewed / took)
+    return Part(Latencies.of(sorted(durations), len(durations) / took), renewed / took)

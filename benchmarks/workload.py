@@ -7,6 +7,9 @@ from itertools import count
 from typing import NamedTuple
 from uuid import uuid4
 
+import psycopg
+
+from benchmarks.peers.drivers.loop import Watch
 from benchmarks.rows import Latencies
 from continuity import codec, kafka
 from continuity.config import Settings
@@ -19,6 +22,8 @@ TENANT = LOCAL_TENANT
 TASKS = 10
 WAIT_SECONDS_MAX = 300.0
 POLL_SECONDS = 0.05
+LEAD_SECONDS = 0.25
+"""The callers are at it for so long before what they do counts."""
 
 CHECKPOINT = {
     "where_left_off": "Half of it is done: the reader takes all files of the first folder, the second is open.",
@@ -101,6 +106,25 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def projected(connection: psycopg.Connection) -> int:
+    """How many records of the events topic the database has."""
+    row = connection.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM continuity.projection_offsets")
+    return int(row.fetchone()[0])  # type: ignore[index]
+
+
+def unprojected(settings: Settings) -> int:
+    """The records of the events topic that the database does not have yet."""
+    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        return max(0, log_end(settings, settings.events_topic) - projected(connection))
+
+
+def wait_until_projected(settings: Settings) -> None:
+    """Until the database has all that is in the log now."""
+    end = log_end(settings, settings.events_topic)
+    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        wait_until(lambda: projected(connection) >= end, "everything is projected")
+
+
 async def accepted(client: AsyncCommandClient, command: Request) -> Outcome:
     """Send a command that has to be accepted; a duplicate is one whose first answer the client did not wait for."""
     outcome = await client.send(command, deadline_seconds=30)
@@ -111,15 +135,14 @@ async def accepted(client: AsyncCommandClient, command: Request) -> Outcome:
 
 async def closed_loop(callers: int, seconds: float, call: Callable[[int, int], Awaitable[None]]) -> Latencies:
     """`callers` at once, each with one call on the way: `call(caller, number)`. What they saw in so many seconds."""
-    durations: list[float] = []
     numbers: Iterator[int] = count()
-    began = time.perf_counter()
-    end = began + seconds
+    watch = Watch(LEAD_SECONDS, seconds)
 
     async def caller(index: int) -> None:
-        while (now := time.perf_counter()) < end:
+        while watch.is_open():
+            began = time.perf_counter()
             await call(index, next(numbers))
-            durations.append(time.perf_counter() - now)
+            watch.ended(began)
 
     await asyncio.gather(*map(caller, range(callers)))
-    return Latencies.of(durations, time.perf_counter() - began)
+    return Latencies.of(watch.durations(), watch.count() / seconds)

@@ -9,11 +9,11 @@ from statistics import median
 import psutil
 from rich.console import Console
 
-from benchmarks import memory, stack
+from benchmarks import stack
 from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
-from benchmarks.workload import accepted, checkpoint, fill, log_end, planned, wait_until
+from benchmarks.workload import accepted, checkpoint, fill, log_end, planned, unprojected, wait_until
 from continuity.config import Settings
 from continuity.producers import AsyncCommandClient
 
@@ -71,7 +71,7 @@ async def _observed(own: Settings, pid: int, calm: float, pause: float) -> tuple
             time.monotonic() - began < calm + pause or not _is_caught_up(samples)
         ):
             at = time.monotonic() - began
-            samples.append((at, await asyncio.to_thread(_behind, own)))
+            samples.append((at, await asyncio.to_thread(unprojected, own)))
             await asyncio.sleep(SAMPLE_SECONDS)
 
     await watch(calm)
@@ -86,7 +86,3 @@ async def _observed(own: Settings, pid: int, calm: float, pause: float) -> tuple
 
 def _is_caught_up(samples: list[Point]) -> bool:
     return samples[-1][1] <= CAUGHT_UP_RECORDS
-
-
-def _behind(own: Settings) -> int:
-    return max(0, log_end(own, own.events_topic) - memory.projected(own))

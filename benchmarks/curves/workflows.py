@@ -1,7 +1,8 @@
 """Throughput with one workflow and with a hundred thousand, and with one sequencer and with four."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import count
 
 from rich.console import Console
 
@@ -10,7 +11,17 @@ from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.peers.programs import free_ports
 from benchmarks.rows import Latencies, middle
-from benchmarks.workload import Project, accepted, checkpoint, closed_loop, fill, log_end, planned, wait_until
+from benchmarks.workload import (
+    Project,
+    accepted,
+    checkpoint,
+    closed_loop,
+    fill,
+    log_end,
+    planned,
+    wait_until,
+    wait_until_projected,
+)
 from continuity.config import Settings
 from continuity.producers import AsyncCommandClient
 
@@ -21,16 +32,18 @@ STRIDE = 7_919
 """A prime: one command after another goes to projects that are far apart, and comes by all of them."""
 
 
-def _made(own: Settings, count: int) -> list[Project]:
-    plans = [planned(f"many-{number}", 1) for number in range(count)]
+def _made(own: Settings, wanted: int) -> list[Project]:
+    plans = [planned(f"many-{number}", 1) for number in range(wanted)]
     total = fill(own, (each for _, requests in plans for each in requests[:2]))  # a goal and its task
     wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
     return [project for project, _ in plans]
 
 
-async def _committed(client: AsyncCommandClient, projects: Sequence[Project], seconds: float) -> Latencies:
-    async def call(_: int, number: int) -> None:
-        await accepted(client, checkpoint(projects[number * STRIDE % len(projects)], 0))
+async def _committed(
+    client: AsyncCommandClient, projects: Sequence[Project], numbers: Iterator[int], seconds: float
+) -> Latencies:
+    async def call(_: int, __: int) -> None:
+        await accepted(client, checkpoint(projects[next(numbers) * STRIDE % len(projects)], 0))
 
     return await closed_loop(CALLERS, seconds, call)
 
@@ -40,12 +53,14 @@ async def by_workflows(stacked: Settings, effort: Effort, console: Console) -> l
     sizes = [size for size in SIZES if size <= 10 * (effort.warm_workflows or 100)]
     with stack.corner(stacked) as own, stack.services(own, "sequencer", "projector"):
         projects = _made(own, sizes[-1])
+        numbers = count()
         async with AsyncCommandClient(own) as client:
-            await _committed(client, projects[:100], effort.warm_up_seconds)
+            await _committed(client, projects[:100], numbers, effort.warm_up_seconds)
             seen: dict[int, list[Latencies]] = {size: [] for size in sizes}
             for _ in range(effort.rounds):
                 for size, found in seen.items():
-                    found.append(await _committed(client, projects[:size], effort.seconds))
+                    wait_until_projected(own)  # a round begins with what it needs, and not with what others left
+                    found.append(await _committed(client, projects[:size], numbers, effort.seconds))
                 console.print("  " + ", ".join(f"{size:,}: {found[-1]}" for size, found in seen.items()))
     points = [(float(size), middle(found).per_second) for size, found in seen.items()]
     name = "committed, 256 callers"
@@ -57,16 +72,18 @@ async def by_sequencers(stacked: Settings, effort: Effort, console: Console) -> 
     points: list[Point] = []
     projects: list[Project] = []
     with stack.corner(stacked.with_values(partitions=max(SEQUENCERS))) as own, stack.services(own, "projector"):
-        for count in SEQUENCERS:
+        for processes in SEQUENCERS:
             with ExitStack() as started:
-                for port in free_ports(count):
+                for port in free_ports(processes):
                     started.enter_context(stack.services(own.with_values(sequencer_port=port), "sequencer"))
                 projects = projects or _made(own, PROJECTS)
                 async with AsyncCommandClient(own) as client:
-                    await _committed(client, projects, effort.warm_up_seconds / 2)
-                    seen = middle([await _committed(client, projects, effort.seconds) for _ in range(effort.rounds)])
-            points.append((count, seen.per_second))
-            console.print(f"  {count} sequencers: {seen}")
+                    numbers = count()
+                    await _committed(client, projects, numbers, effort.warm_up_seconds / 2)
+                    rounds = [await _committed(client, projects, numbers, effort.seconds) for _ in range(effort.rounds)]
+            seen = middle(rounds)
+            points.append((processes, seen.per_second))
+            console.print(f"  {processes} sequencers: {seen}")
     return [
         Curve(
             "rate-by-sequencers", "Commits, four partitions", "sequencer processes", "commands/s",

@@ -19,7 +19,7 @@ from continuity.postgres import SCHEMA, BoundedConnection
 from continuity.projections import schema as tables
 from continuity.projections.batch import judged
 from continuity.projections.record import Record
-from continuity.projections.snapshots import Patience, Snapshots
+from continuity.projections.snapshots import WORKFLOWS_MAX, Patience, Snapshots
 from continuity.projections.writer import Writer, Written, read_positions
 from continuity.restoring import Restored
 from tests.projections.histories import Log, Project
@@ -49,10 +49,11 @@ class Counting(Folder):
 class Kept:
     """Projects events with snapshots, and reads states back."""
 
-    def __init__(self, dsn: str, blobs: Counting, policy: Policy) -> None:
+    def __init__(self, dsn: str, blobs: Counting, policy: Policy, workflows_max: int) -> None:
         self.dsn = dsn
         self.blobs = blobs
         self.policy = policy
+        self.workflows_max = workflows_max
         self.now = 1_000.0
         self.patience = Patience(lambda: self.now)
         self.log = Log()
@@ -67,7 +68,12 @@ class Kept:
         stored = read_positions(self.connection, range(2), "events-1")
         self.positions = dict(stored.by_partition)
         self.snapshots = Snapshots(
-            self.connection, self.blobs, self.policy, patience=self.patience, clock=lambda: self.now
+            self.connection,
+            self.blobs,
+            self.policy,
+            workflows_max=self.workflows_max,
+            patience=self.patience,
+            clock=lambda: self.now,
         )
         self.writer = Writer(self.connection, stored.generation, snapshots=self.snapshots)
 
@@ -107,8 +113,8 @@ def keeping(restore_database: str, tmp_path: Path) -> Iterator[Keeping]:
     """Makes an empty projection with the policy that it is given."""
     made: list[Kept] = []
 
-    def make(**policy: int) -> Kept:
-        made.append(Kept(restore_database, Counting(tmp_path / "blobs"), Policy(**policy)))
+    def make(*, workflows_max: int = WORKFLOWS_MAX, **policy: int) -> Kept:
+        made.append(Kept(restore_database, Counting(tmp_path / "blobs"), Policy(**policy), workflows_max))
         return made[-1]
 
     with psycopg.connect(restore_database, autocommit=True) as connection:

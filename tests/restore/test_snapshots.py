@@ -193,11 +193,8 @@ def test_an_event_that_does_not_lead_to_its_state_stops_its_workflow_and_no_othe
 
 
 @stack
-def test_cold_workflows_go_on_where_they_were(
-    keeping: Keeping, history: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "WORKFLOWS_MAX", 2)
-    kept = keeping(every_events=20)
+def test_cold_workflows_go_on_where_they_were(keeping: Keeping, history: Project) -> None:
+    kept = keeping(workflows_max=2, every_events=20)
     others = [long_history(f"other-{number}", 45) for number in range(3)]
     for at in range(0, 45, 5):
         for project in (history, *others):

@@ -58,11 +58,11 @@ def own(caller: int, callers: int, number: int) -> int:
 async def run(plan: Plan, operations: Mapping[str, Call]) -> None:
     """Measure operations that are awaited."""
     for each in plan.measurements:
-        watch = _Watch(each)
+        watch = Watch(each.warm_up_seconds, each.seconds)
         await asyncio.gather(
             *(_awaited(index, each.concurrency, operations[each.operation], watch) for index in range(each.concurrency))
         )
-        watch.print()
+        _print(each, watch)
 
 
 def run_in_threads(
@@ -70,22 +70,21 @@ def run_in_threads(
 ) -> None:
     """Measure operations that block, one thread a caller."""
     for each in plan.measurements:
-        watch = _Watch(each)
+        watch = Watch(each.warm_up_seconds, each.seconds)
         _threaded(each.concurrency, operations[each.operation], (around or {}).get(each.operation, _nothing), watch)
-        watch.print()
+        _print(each, watch)
 
 
-class _Watch:
+class Watch:
     """Times the calls of all callers of a measurement, which begins in the middle of them, as it ends.
 
     What a system does in a second is what ends within it. A caller whose call takes long, or hangs, is missing from
     then on, and is no reason to say that the others were slow.
     """
 
-    def __init__(self, asked: Measurement) -> None:
-        self._asked = asked
-        self._from = time.perf_counter() + asked.warm_up_seconds
-        self._until = self._from + asked.seconds
+    def __init__(self, warm_up_seconds: float, seconds: float) -> None:
+        self._from = time.perf_counter() + warm_up_seconds
+        self._until = self._from + seconds
         self._calls: list[tuple[float, float]] = []
 
     def is_open(self) -> bool:
@@ -96,25 +95,34 @@ class _Watch:
         """A call that began then has ended now."""
         self._calls.append((began, time.perf_counter()))
 
-    def print(self) -> None:
-        """The figures, unless it was a warm-up on its own. One that ended too late to count is in the times."""
-        if not self._asked.seconds:
-            return
+    def count(self) -> int:
+        """The calls that ended in the time that is measured."""
+        return sum(self._from <= ended < self._until for _, ended in self._calls)
+
+    def durations(self) -> list[float]:
+        """Seconds of each call, the shortest first, also of one that ended too late to count. RuntimeError if none."""
         ordered = sorted(ended - began for began, ended in self._calls if ended >= self._from)
         if not ordered:
-            raise RuntimeError(f"{self._asked.operation}: no call ended in the time that was measured")
-        seen = {
-            "operation": self._asked.operation,
-            "concurrency": self._asked.concurrency,
-            "count": sum(self._from <= ended < self._until for _, ended in self._calls),
-            "seconds": self._asked.seconds,
-            "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 4),
-            "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 4),
-        }
-        print(json.dumps(seen), flush=True)
+            raise RuntimeError("no call ended in the time that was measured")
+        return ordered
 
 
-async def _awaited(index: int, callers: int, call: Call, watch: _Watch) -> None:
+def _print(asked: Measurement, watch: Watch) -> None:
+    if not asked.seconds:
+        return  # a warm-up on its own
+    ordered = watch.durations()
+    seen = {
+        "operation": asked.operation,
+        "concurrency": asked.concurrency,
+        "count": watch.count(),
+        "seconds": asked.seconds,
+        "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 4),
+        "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 4),
+    }
+    print(json.dumps(seen), flush=True)
+
+
+async def _awaited(index: int, callers: int, call: Call, watch: Watch) -> None:
     number = 0
     while watch.is_open():
         began = time.perf_counter()
@@ -123,7 +131,7 @@ async def _awaited(index: int, callers: int, call: Call, watch: _Watch) -> None:
         number += 1
 
 
-def _threaded(callers: int, call: BlockingCall, around: Around, watch: _Watch) -> None:
+def _threaded(callers: int, call: BlockingCall, around: Around, watch: Watch) -> None:
     failures: list[BaseException] = []
 
     def caller(index: int) -> None:

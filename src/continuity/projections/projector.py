@@ -106,6 +106,7 @@ class Projector:
                 self._connection,
                 blobs.opened(self._settings),
                 policy,
+                workflows_max=self._settings.cache_workflows_max,
                 log_reader=Logged(self._settings),
                 patience=self._patience,
             ),

@@ -31,7 +31,7 @@ from continuity.projections.schema import statement
 from continuity.projections.work import Work
 from continuity.restoring import LogReader, SnapshotRow
 
-WORKFLOWS_MAX: Final = 1_024
+WORKFLOWS_MAX: Final = 10_000
 STATE_BYTES_MAX: Final = 64 * 1024 * 1024
 WAIT_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 15.0
@@ -85,10 +85,9 @@ class _Folding:
 class Snapshots:
     """Of one schema, over the writer's connection. Per batch: `examined`, `write`, and `commit` once that is durable.
 
-    A fold goes on where it is: making a state of each after each batch took a quarter to a
-    third of the projector's processor time. So the folds of
-    a batch are taken out of what is warm, and only a commit brings them back. What an aborted batch had folded is gone,
-    and read back from the journal.
+    A fold goes on where it is: making a state of each after each batch took a quarter to a third of the projector's
+    processor time. So the folds of a batch are taken out of what is warm, and only a commit brings them back. What an
+    aborted batch had folded is gone, and read back from the journal.
     """
 
     def __init__(
@@ -97,6 +96,7 @@ class Snapshots:
         blobs: Blobs,
         policy: Policy = POLICY,
         *,
+        workflows_max: int = WORKFLOWS_MAX,
         log_reader: LogReader | None = None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -105,6 +105,7 @@ class Snapshots:
         self._connection = connection
         self._blobs = blobs
         self._policy = policy
+        self._workflows_max = workflows_max
         self._log_reader = log_reader
         self._patience = patience or Patience()
         self._warm: OrderedDict[str, _Folding] = OrderedDict()
@@ -152,7 +153,7 @@ class Snapshots:
         for workflow_id, folding in self._done.items():
             self._warm[workflow_id] = folding
             self._size_bytes += folding.fold.size_bytes
-        while len(self._warm) > WORKFLOWS_MAX or (self._size_bytes > STATE_BYTES_MAX and len(self._warm) > 1):
+        while len(self._warm) > self._workflows_max or (self._size_bytes > STATE_BYTES_MAX and len(self._warm) > 1):
             self._take_out(next(iter(self._warm)))
         for row in self._rows:
             METRICS.snapshots_written.labels("row" if row.state_s3_key is None else "blob").inc()
