@@ -1,6 +1,6 @@
 """Throughput with one workflow and with a hundred thousand, and with one sequencer and with four."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 
@@ -10,7 +10,7 @@ from benchmarks import stack
 from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.peers.programs import free_ports
-from benchmarks.rows import Latencies, middle
+from benchmarks.rows import Latencies, Row, middle
 from benchmarks.workload import (
     Project,
     accepted,
@@ -51,6 +51,20 @@ async def _committed(
 async def by_workflows(stacked: Settings, effort: Effort, console: Console) -> list[Curve]:
     """All are there from the beginning: what differs is among how many the callers' commands are spread."""
     sizes = [size for size in SIZES if size <= 10 * (effort.warm_workflows or 100)]
+    seen = await _spread(stacked, sizes, effort, console)
+    all_warm = await _spread(stacked.with_values(cache_workflows_max=sizes[-1]), sizes[-1:], effort, console)
+    points = [(float(size), found.per_second) for size, found in seen.items()]
+    name = "committed, 256 callers"
+    kept = Row(f"among {sizes[-1]:,} workflows, all kept warm", all_warm[sizes[-1]].per_second, "commands/s")
+    return [
+        Curve(
+            "rate-by-workflows", "Commits", "workflows at work", "commands/s", {name: points},
+            flat_rates=[name], more=[kept],
+        )
+    ]  # fmt: skip
+
+
+async def _spread(stacked: Settings, sizes: Sequence[int], effort: Effort, console: Console) -> Mapping[int, Latencies]:
     with stack.corner(stacked) as own, stack.services(own, "sequencer", "projector"):
         projects = _made(own, sizes[-1])
         numbers = count()
@@ -62,9 +76,7 @@ async def by_workflows(stacked: Settings, effort: Effort, console: Console) -> l
                     wait_until_projected(own)  # a round begins with what it needs, and not with what others left
                     found.append(await _committed(client, projects[:size], numbers, effort.seconds))
                 console.print("  " + ", ".join(f"{size:,}: {found[-1]}" for size, found in seen.items()))
-    points = [(float(size), middle(found).per_second) for size, found in seen.items()]
-    name = "committed, 256 callers"
-    return [Curve("rate-by-workflows", "Commits", "workflows at work", "commands/s", {name: points}, flat_rates=[name])]
+    return {size: middle(found) for size, found in seen.items()}
 
 
 async def by_sequencers(stacked: Settings, effort: Effort, console: Console) -> list[Curve]:
