@@ -98,7 +98,8 @@ class Loop:
         self._questions = kafka.reader(settings, "questions")
         self._admin = kafka.admin_client(settings)  # kept: a partition that changes hands waits for its answers
         self._answers = kafka.answer_producer(settings)
-        self._producer: Producer | None = None
+        # Before it is needed: its first record would wait for half a second, until it has its number from the broker.
+        self._producer = kafka.event_producer(settings)
         self._failure: str | None = None
         self._leaving: list[Answer] = []
         self._apart_since: float | None = time.monotonic()
@@ -227,6 +228,7 @@ class Loop:
         log.warning("%s", reason)
         self.counts["reopened"] += 1
         self._discard_producer()
+        self._producer = kafka.event_producer(self._settings)
         self._failure = None
         for number, owned in self._owned.items():
             if owned.is_fetching:
@@ -236,10 +238,8 @@ class Loop:
         self._health.set(ready=False, detail=reason)
 
     def _discard_producer(self) -> None:
-        if self._producer is not None:
-            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-            self._producer.poll(0)  # hands back what was purged: its callbacks hold on to the producer
-        self._producer = None
+        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self._producer.poll(0)  # hands back what was purged: its callbacks hold on to the producer
 
     def _backoff(self, owned: _Ownership) -> float:
         owned.attempts += 1
@@ -289,8 +289,6 @@ class Loop:
         """Hand a batch to the producer at once: one by one, the first would leave alone and the others wait for it."""
         if self._failure is not None or not outgoing:
             return  # after a failure nothing more is sent: its place in the log is gone
-        if self._producer is None:
-            self._producer = kafka.event_producer(self._settings)
         delivered = partial(self._delivered, self._producer, sequencer)
         messages = [{"value": each.value, "callback": partial(delivered, each.epoch_seq)} for each in outgoing]
         error = kafka.produce(self._producer, self._settings.events_topic, messages, sequencer.partition)
@@ -327,12 +325,10 @@ class Loop:
 
     def _serve_deliveries(self) -> None:
         self._answers.poll(0)
-        if self._producer is not None:
-            self._poll_producer(DELIVERY_POLL_SECONDS if self._in_flight(self._owned) else 0)
+        self._poll_producer(DELIVERY_POLL_SECONDS if self._in_flight(self._owned) else 0)
 
     def _poll_producer(self, seconds: float) -> None:
-        if self._producer is not None:
-            self._producer.poll(seconds)
+        self._producer.poll(seconds)
         if self._leaving:
             leaving, self._leaving = self._leaving, []
             self._publish(leaving)
