@@ -162,7 +162,7 @@ class Fold:
                 raise ValueError(f"{entity.collection}/{entity.key} is not in the tree of the base.")
             del leaves[at]
         self.size_bytes += entry_size(entity.key, raw) - entry_size(entity.key, entity.raw)
-        entity.raw = raw if raw is None else b"%b" % raw  # a copy: what orjson returns keeps 4 KiB of memory
+        entity.raw = None if raw is None else b"%b" % raw  # a copy: what orjson returns keeps 4 KiB of memory
         entity.leaf = None if raw is None else sha256(entity.prefix + raw).digest()
         if entity.leaf is not None:
             insort(leaves, entity.leaf)
