@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 
 from rich.console import Console
@@ -28,15 +29,24 @@ from continuity.producers import AsyncCommandClient
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
 SEQUENCERS = (1, 2, 3, 4)
 CALLERS = PROJECTS = 256
+SEEDED_TOGETHER = 10_000
 STRIDE = 7_919
 """A prime: one command after another goes to projects that are far apart, and comes by all of them."""
 
 
 def _made(own: Settings, wanted: int) -> list[Project]:
     plans = [planned(f"many-{number}", 1) for number in range(wanted)]
-    total = fill(own, (each for _, requests in plans for each in requests[:2]))  # a goal and its task
-    wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+    total = 0
+    for first in range(0, wanted, SEEDED_TOGETHER):
+        part = plans[first : first + SEEDED_TOGETHER]
+        total += fill(own, (each for _, requests in part for each in requests[:2]))  # a goal and its task
+        wait_until(partial(_is_answered, own, total), "everything that was seeded is answered")
+        wait_until_projected(own)
     return [project for project, _ in plans]
+
+
+def _is_answered(own: Settings, total: int) -> bool:
+    return log_end(own, own.replies_topic) >= total
 
 
 async def _committed(

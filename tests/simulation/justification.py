@@ -184,7 +184,13 @@ def _was_out(world: "World", command: Command, batch: Batch, code: str) -> bool:
         or workflow_id in looks.unread
         or ((older := origin(command)) is not None and older[0] in looks.unread)
         or any(position < batch.seen for position in looks.fetched)
-        or (world.tail_bytes_max < TAIL_BYTES_MAX and any(position < batch.tail_start for position in looks.fetched))
+        or (world.tail_bytes_max < TAIL_BYTES_MAX and _is_beyond_the_tail(world, workflow_id, batch))
         or _is_rotten(world, workflow_id)
         or workflow_id in world.truth.stopped
     )
+
+
+def _is_beyond_the_tail(world: "World", workflow_id: str, batch: Batch) -> bool:
+    """Whether it has an event that the database did not have yet, and the tail not any more."""
+    journal = world.truth.journals.get(workflow_id, ())
+    return any(position <= record.offset < batch.tail_start for position in batch.looks.fetched for record in journal)

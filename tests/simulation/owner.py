@@ -215,6 +215,9 @@ class Owner:
         looks = store.looks()
         replayed = sequencer._tail.workflows_since(max(looks.fetched, default=0)) if looks.fetched else set()
         self.counts["restored with a tail"] += bool(looks.asked & replayed)
+        is_short = any(position < tail_start for position in looks.fetched)
+        restored = any(workflow_id in self.cache for workflow_id in looks.asked)
+        self.counts["restored while the tail is too short for others"] += is_short and restored
         self.counts["restored again"] += len(looks.asked & self._ever_warm)
         self._ever_warm |= looks.asked
         self.batches.append(

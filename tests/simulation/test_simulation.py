@@ -39,7 +39,8 @@ FAULTS_AND_STATES = (
     "opening: cache older than the tail", "reopened: dislodged",
     "reopened: a record failed", "reopened: connection lost", "reopened: offset out of range",
     "reopened: the commands topic is another one", "reopened: the projection is ahead", "restored",
-    "restored with a tail", "restored again", "database: asked while away", "database: rebuilt",
+    "restored with a tail", "restored while the tail is too short for others", "restored again",
+    "database: asked while away", "database: rebuilt",
     "database: rotten journal read", "database: asked for what is not projected", "clock: jumps", "clock: at an expiry",
     # What clients were told
     "told: accepted", "told: duplicate", "told: unavailable unavailable", "told: refused workflow_stopped",

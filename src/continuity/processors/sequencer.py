@@ -247,11 +247,10 @@ class Sequencer:
             raise Dislodged(
                 f"The projection is at {projected}, beyond all that this owner wrote: somebody else writes."
             )
-        if projected < self._tail.start:
-            detail = "The projection is too far behind to restore this workflow."
-            return dict.fromkeys(workflow_ids, Rejected("unavailable", detail))
+        near = {workflow_id for workflow_id in workflow_ids if self._tail.reaches(workflow_id, projected)}
+        behind = Rejected("unavailable", "The projection is too far behind to restore this workflow.")
         self._tail.forget_before(projected)
-        return self._rebuild(workflow_ids, fetched, store)
+        return dict.fromkeys(workflow_ids - near, behind) | self._rebuild(near, fetched, store)
 
     def _rebuild(self, workflow_ids: set[str], fetched: Fetched, store: WorkStore) -> dict[str, Rejected]:
         cold = {key: Rejected("workflow_stopped", reason) for key, reason in fetched.stopped.items()}

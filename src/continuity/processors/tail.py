@@ -1,7 +1,7 @@
 """The end of the log that the database may not have yet, kept so that a cold workflow can be restored. Pure.
 
-Bounded in bytes: if the projection falls further behind than this, cold workflows are `unavailable` until it catches
-up, and warm ones go on.
+Bounded in bytes: if the projection falls further behind than this, the oldest events go, and what is kept of them is
+whose they were. A cold workflow with such an event is `unavailable` until the projection has it; all others go on.
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ from continuity.codec import decode_event
 from continuity.core.records import Event
 
 TAIL_BYTES_MAX = 20 * 1024 * 1024
+DROPPED_WORKFLOWS_MAX = 50_000
 
 
 class _Entry(NamedTuple):
@@ -28,19 +29,32 @@ class Tail:
         self.size_bytes = 0
         self._bytes_max = bytes_max
         self._entries: deque[_Entry] = deque()
+        self._known_from = start
+        self._dropped: dict[str, int] = {}  # the last offset of each workflow between there and `start`
 
     def append(self, offset: int, workflow_id: str, value: bytes) -> None:
         """Add an accepted event; the oldest go when there are too many bytes."""
         self._entries.append(_Entry(offset, workflow_id, value))
         self.size_bytes += len(value)
         while self.size_bytes > self._bytes_max:
-            self._drop_oldest()
+            dropped = self._drop_oldest()
+            self._dropped[dropped.workflow_id] = dropped.offset
+        if len(self._dropped) > DROPPED_WORKFLOWS_MAX:
+            self._known_from = self.start
+            self._dropped.clear()
 
     def forget_before(self, offset: int) -> None:
         """The database has everything before `offset`."""
         while self._entries and self._entries[0].offset < offset:
             self._drop_oldest()
+        self._known_from = max(self._known_from, offset)
+        if self._known_from >= self.start:
+            self._dropped.clear()
         self.start = max(self.start, offset)
+
+    def reaches(self, workflow_id: str, offset: int) -> bool:
+        """Whether all events of this workflow from `offset` on are here."""
+        return offset >= self._known_from and self._dropped.get(workflow_id, -1) < offset
 
     def events(self, workflow_ids: set[str], offset: int) -> Iterator[Event]:
         """The events of these workflows from `offset` on, in the log's order."""
@@ -52,7 +66,8 @@ class Tail:
         """The workflows with an event at `offset` or later."""
         return {entry.workflow_id for entry in self._entries if entry.offset >= offset}
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self) -> _Entry:
         entry = self._entries.popleft()
         self.size_bytes -= len(entry.value)
         self.start = entry.offset + 1
+        return entry
