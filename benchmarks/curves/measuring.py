@@ -48,7 +48,7 @@ def write(curves: Sequence[Curve], page: Path, names: Sequence[str], machine: st
     command = " ".join(["./dev bench --curves", *(f"--only {name}" for name in names)])
     folder.mkdir(exist_ok=True)
     lines = [
-        "# Growth",
+        f"# {page.stem.capitalize()}",
         "",
         f"`{command}` on {machine}. Client, broker, database and services share the machine. *End to end*",
         "is the last point against the first one: flat means 1.5 at most.",
