@@ -19,7 +19,7 @@ from benchmarks.curves import measuring
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.peers import comparing, report, summary
 from benchmarks.rows import Row
-from benchmarks.workload import Project, fill, log_end, planned, wait_until
+from benchmarks.workload import Project, fill, planned, wait_until_answered
 from continuity.config import Settings
 from continuity.keys import local_key
 from continuity.producers import AsyncCommandClient
@@ -74,7 +74,7 @@ def _seeded(settings: Settings, effort: Effort) -> list[Project]:
     plans = [planned(f"bench-{number}") for number in range(effort.projects)]
     plans.append(planned("bench-large", effort.large_tasks))
     total = fill(settings, (each for _, requests in plans for each in requests))
-    wait_until(lambda: log_end(settings, settings.replies_topic) >= total, "everything that was seeded is answered")
+    wait_until_answered(settings, total)
     return [project for project, _ in plans]
 
 

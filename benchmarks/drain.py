@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
 from benchmarks.stack import corner, services
-from benchmarks.workload import checkpoint, fill, log_end, planned, projected, wait_until
+from benchmarks.workload import checkpoint, fill, log_end, planned, projected, wait_until, wait_until_answered
 from continuity import kafka
 from continuity.config import Settings
 from continuity.producers import Request
@@ -59,7 +59,7 @@ def _decide(own: Settings, total: int) -> float:
         pass  # it makes the tables that a sequencer looks into
     with services(own, "sequencer"):
         wait_until(lambda: log_end(own, own.events_topic) >= total + own.partitions, "every command is decided")
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "every command is answered")
+        wait_until_answered(own, total)
     times = sorted(
         message.timestamp()[1]
         for number in range(own.partitions)

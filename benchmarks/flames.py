@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks import stack
 from benchmarks.web import Web
-from benchmarks.workload import Project, accepted, checkpoint, closed_loop, fill, log_end, planned, wait_until
+from benchmarks.workload import Project, accepted, checkpoint, closed_loop, fill, planned, wait_until_answered
 from continuity.config import Settings
 from continuity.keys import local_key
 from continuity.producers import AsyncCommandClient
@@ -39,7 +39,7 @@ def record(folder: Path, console: Console) -> None:
     ):
         plans = [planned(f"flames-{number}") for number in range(PROJECTS)]
         total = fill(own, (each for _, requests in plans for each in requests))
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+        wait_until_answered(own, total)
         pids = {each.name: each.pid for each in started}
         uvloop.run(_under_load(own, [project for project, _ in plans], pids, folder, console))
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
 from benchmarks.stack import corner, services
-from benchmarks.workload import fill, log_end, planned, wait_until, wait_until_projected
+from benchmarks.workload import fill, planned, wait_until_answered, wait_until_projected
 from continuity import embedded
 from continuity.config import Settings
 
@@ -25,7 +25,7 @@ def measure(stack: Settings, *, effort: Effort, console: Console) -> list[Row]:
     count = effort.warm_workflows
     with corner(stack) as own, services(own, "sequencer", "projector", "api") as started:
         total = fill(own, (each for number in range(count) for each in planned(f"warm-{number}")[1]))
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "every command is answered")
+        wait_until_answered(own, total)
         wait_until_projected(own)
         warm = gauge(own.sequencer_port, "continuity_warm_workflows")
         if warm != count:

@@ -106,6 +106,11 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def wait_until_answered(settings: Settings, total: int) -> None:
+    """Until as many replies were ever written, which `fill` has asked for and nobody else."""
+    wait_until(lambda: log_end(settings, settings.replies_topic) >= total, "everything that was sent is answered")
+
+
 def projected(connection: psycopg.Connection) -> int:
     """How many records of the events topic the database has."""
     row = connection.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM continuity.projection_offsets")

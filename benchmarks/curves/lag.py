@@ -13,7 +13,7 @@ from benchmarks import stack
 from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
-from benchmarks.workload import accepted, checkpoint, fill, log_end, planned, unprojected, wait_until
+from benchmarks.workload import accepted, checkpoint, fill, planned, unprojected, wait_until_answered
 from continuity.config import Settings
 from continuity.producers import AsyncCommandClient
 
@@ -30,7 +30,7 @@ async def measure(stacked: Settings, effort: Effort, console: Console) -> list[C
     with stack.corner(stacked) as own, stack.services(own, "sequencer", "projector") as (_, projector):
         plans = [planned(f"lag-{number}") for number in range(PROJECTS)]
         total = fill(own, (each for _, requests in plans for each in requests))
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+        wait_until_answered(own, total)
         async with AsyncCommandClient(own) as client:
             ended = asyncio.Event()
             numbers = count()

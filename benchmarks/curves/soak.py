@@ -14,7 +14,7 @@ from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
 from benchmarks.web import Web
-from benchmarks.workload import Project, accepted, checkpoint, fill, log_end, planned, wait_until
+from benchmarks.workload import Project, accepted, checkpoint, fill, planned, wait_until_answered
 from continuity import embedded
 from continuity.config import Settings
 from continuity.keys import local_key
@@ -36,7 +36,7 @@ async def measure(stacked: Settings, effort: Effort, console: Console) -> list[C
     with stack.corner(stacked) as own, stack.services(own, *OURS) as started:
         plans = [planned(f"soak-{number}") for number in range(PROJECTS)]
         total = fill(own, (each for _, requests in plans for each in requests))
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+        wait_until_answered(own, total)
         pids = {each.name: each.pid for each in started}
         pids["client"] = os.getpid()
         pids |= {each["name"]: each["pid"] for each in embedded.status(stacked)["parts"] if each["pid"] is not None}

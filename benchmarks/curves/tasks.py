@@ -9,7 +9,7 @@ from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Latencies, middle
 from benchmarks.web import READERS, Web
-from benchmarks.workload import Project, closed_loop, fill, log_end, planned, wait_until
+from benchmarks.workload import Project, closed_loop, fill, planned, wait_until_answered
 from continuity.config import Settings
 from continuity.keys import local_key
 from continuity.producers import AsyncCommandClient
@@ -32,7 +32,7 @@ async def live(stacked: Settings, effort: Effort, console: Console) -> list[Curv
     with stack.corner(stacked) as own, stack.services(own, "sequencer", "projector", "api"):
         plans = [planned(f"tasks-{size}", size) for size in SIZES]
         total = fill(own, (each for _, requests in plans for each in requests))
-        wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+        wait_until_answered(own, total)
         projects = [project for project, _ in plans]
         async with AsyncCommandClient(own) as client:
             await growth.commit_rates(client, projects, effort=effort._replace(rounds=1), console=console)  # warm-up

@@ -7,7 +7,7 @@ from benchmarks import memory, stack
 from benchmarks.curves.curve import Curve, Point
 from benchmarks.effort import Effort
 from benchmarks.rows import Row
-from benchmarks.workload import fill, log_end, planned, wait_until
+from benchmarks.workload import fill, planned, wait_until_answered
 from continuity.config import Settings
 
 SIZES = (0, 1_000, 2_500, 5_000, 10_000)
@@ -22,8 +22,7 @@ async def measure(stacked: Settings, effort: Effort, console: Console) -> list[C
             if size > (effort.warm_workflows or SIZES[1]):
                 break
             total += fill(own, (each for number in range(before, size) for each in planned(f"warm-{number}")[1]))
-            answered = total
-            wait_until(lambda answered=answered: log_end(own, own.replies_topic) >= answered, "all is answered")  # type: ignore[misc]
+            wait_until_answered(own, total)
             if memory.gauge(own.sequencer_port, "continuity_warm_workflows") != size:
                 raise RuntimeError(f"{size:,} workflows were meant to be warm.")
             points.append((size, psutil.Process(sequencer.pid).memory_info().rss / memory.MB))

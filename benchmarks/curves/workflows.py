@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from itertools import count
 
 from rich.console import Console
@@ -18,9 +17,8 @@ from benchmarks.workload import (
     checkpoint,
     closed_loop,
     fill,
-    log_end,
     planned,
-    wait_until,
+    wait_until_answered,
     wait_until_projected,
 )
 from continuity.config import Settings
@@ -40,13 +38,9 @@ def _made(own: Settings, wanted: int) -> list[Project]:
     for first in range(0, wanted, SEEDED_TOGETHER):
         part = plans[first : first + SEEDED_TOGETHER]
         total += fill(own, (each for _, requests in part for each in requests[:2]))  # a goal and its task
-        wait_until(partial(_is_answered, own, total), "everything that was seeded is answered")
+        wait_until_answered(own, total)
         wait_until_projected(own)
     return [project for project, _ in plans]
-
-
-def _is_answered(own: Settings, total: int) -> bool:
-    return log_end(own, own.replies_topic) >= total
 
 
 async def _committed(

@@ -16,7 +16,7 @@ from benchmarks import stack
 from benchmarks.peers.drivers.loop import OBJECTS
 from benchmarks.peers.peer import Driver, Operation, Place
 from benchmarks.peers.programs import free_ports
-from benchmarks.workload import CHECKPOINT, fill, log_end, planned, wait_until
+from benchmarks.workload import CHECKPOINT, fill, planned, wait_until_answered
 from continuity.config import Settings
 from continuity.keys import LOCAL_KEY_FILE, ensure_local_key
 
@@ -45,7 +45,7 @@ def running(place: Place) -> Iterator[Mapping[str, Driver]]:
         plans = [planned(f"{corner.topic_prefix}-{number}") for number in range(OBJECTS)]
         with stack.services(own, "sequencer", "projector", "api"):
             total = fill(own, (each for _, requests in plans for each in requests))
-            wait_until(lambda: log_end(own, own.replies_topic) >= total, "everything that was seeded is answered")
+            wait_until_answered(own, total)
             yield _drivers(place, own, [project for project, _ in plans])
 
 

@@ -38,7 +38,7 @@ class Said:
         self.projected = 0
         self.tail = Tail(0, records_max * SIZE)
 
-    def step(self, step: "str | int") -> None:
+    def step(self, step: str | int) -> None:
         if isinstance(step, str):
             self.events.append(step)
             self.tail.append(len(self.events) - 1, step, codec.encode_event(event(step, len(self.events))))

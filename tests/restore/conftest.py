@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from continuity import postgres, restoring
 from continuity.blobs import Folder
+from continuity.config import Settings
 from continuity.core.records import Event
 from continuity.core.snapshot import Policy
 from continuity.core.state import State
@@ -19,7 +20,7 @@ from continuity.postgres import SCHEMA, BoundedConnection
 from continuity.projections import schema as tables
 from continuity.projections.batch import judged
 from continuity.projections.record import Record
-from continuity.projections.snapshots import WORKFLOWS_MAX, Patience, Snapshots
+from continuity.projections.snapshots import Patience, Snapshots
 from continuity.projections.writer import Writer, Written, read_positions
 from continuity.restoring import Restored
 from tests.projections.histories import Log, Project
@@ -113,7 +114,7 @@ def keeping(restore_database: str, tmp_path: Path) -> Iterator[Keeping]:
     """Makes an empty projection with the policy that it is given."""
     made: list[Kept] = []
 
-    def make(*, workflows_max: int = WORKFLOWS_MAX, **policy: int) -> Kept:
+    def make(*, workflows_max: int = Settings.cache_workflows_max, **policy: int) -> Kept:
         made.append(Kept(restore_database, Counting(tmp_path / "blobs"), Policy(**policy), workflows_max))
         return made[-1]
 

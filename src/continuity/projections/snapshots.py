@@ -15,6 +15,7 @@ from typing import Final
 
 from continuity import restoring
 from continuity.blobs import Blobs
+from continuity.config import Settings
 from continuity.core import snapshot
 from continuity.core.ids import instant
 from continuity.core.records import Event
@@ -31,7 +32,6 @@ from continuity.projections.schema import statement
 from continuity.projections.work import Work
 from continuity.restoring import LogReader, SnapshotRow
 
-WORKFLOWS_MAX: Final = 10_000
 STATE_BYTES_MAX: Final = 64 * 1024 * 1024
 WAIT_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 15.0
@@ -96,7 +96,7 @@ class Snapshots:
         blobs: Blobs,
         policy: Policy = POLICY,
         *,
-        workflows_max: int = WORKFLOWS_MAX,
+        workflows_max: int = Settings.cache_workflows_max,
         log_reader: LogReader | None = None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
